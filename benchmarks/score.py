@@ -1,0 +1,79 @@
+"The score of a large submission: time and memory, and the overlaps beside pycocotools on full masks."
+import argparse
+import base64
+import os
+import platform
+import resource
+import tempfile
+import time
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from pycocotools import mask as coco
+
+from hpa_cells.score import overlaps, score_submission
+from hpa_cells.submit import decode_runs, encode_cells, read_map, write_submission
+from submit import field_of_cells
+
+
+def by_coco(texts, path):
+    "Overlaps of an image's masks with its true cells, by pycocotools on the map in column order."
+    cells = np.asfortranarray(read_map(path))
+    truth = [coco.encode(np.asfortranarray(cells == k).view(np.uint8)) for k in np.unique(cells) if k]
+    masks = [dict(size=list(cells.shape), counts=_letters(t)) for t in texts]
+    return coco.iou(masks, truth, [0]*len(truth))
+
+
+def by_runs(texts, path):
+    "The same, by runs."
+    cells = read_map(path)
+    return overlaps([decode_runs(t, *cells.shape) for t in texts], cells)[0]
+
+
+def _letters(text):
+    return zlib.decompress(base64.b64decode(text))
+
+
+def clock(function, *args):
+    start = time.perf_counter()
+    result = function(*args)
+    return result, time.perf_counter() - start
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--images', type=int, default=60, help='the time is scaled to 559; 559 measures it')
+    parser.add_argument('--cells', type=int, default=30)
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    print(f'{platform.machine()}, {os.cpu_count()} cores, python {platform.python_version()}, numpy {np.__version__}\n')
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        folder, masks = Path(folder), []
+        for i in range(8):      # eight fields, repeated: making them is not what is measured
+            cells = field_of_cells(2048, args.cells, seed=i)
+            masks.append(list(encode_cells(np.roll(cells, (15, 10), (0, 1))).values()))
+            cv2.imwrite(str(folder/f'field{i}.png'), cells)
+        for i in range(args.images): os.link(folder/f'field{i % 8}.png', folder/f'image{i}.png')
+        rows = ((f'image{i}', 2048, 2048, [(c, rng.random(), m) for m in masks[i % 8] for c in range(19)])
+                for i in range(args.images))
+        table = pd.DataFrame([(f'image{i}', k, str(rng.integers(19))) for i in range(args.images)
+                              for k in range(1, args.cells + 1)], columns=['ID', 'cell', 'Label'])
+        write_submission(folder/'submission.csv', rows)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        score, seconds = clock(score_submission, folder/'submission.csv', folder, table)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(f'{args.images} images x {args.cells} cells x 19 classes: {seconds:.1f} s, scaled to 559 images '
+              f'{seconds*559/args.images:.1f} s; peak memory {peak/1024:.0f} MB ({before/1024:.0f} MB before); '
+              f'mean {score.mean:.3f}, hits {score.classes.hits.sum():,} of {score.classes.truth.sum():,}')
+        (rival, slow), (ours, fast) = (clock(lambda f=f: [f(masks[i], folder/f'field{i}.png') for i in range(8)])
+                                       for f in (by_coco, by_runs))
+    assert all(np.allclose(a, b, atol=1e-12) for a, b in zip(rival, ours))
+    print(f'overlaps of an image, reading its label map included: pycocotools {slow/8:.4f} s, runs {fast/8:.4f} s, '
+          f'ratio {slow/fast:.1f}')
+
+
+if __name__ == '__main__': main()
