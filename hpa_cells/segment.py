@@ -16,9 +16,17 @@ import pandas as pd
 
 from .fields import atomic_path
 
-# %% ../nbs/04_segment.ipynb #a2aab800
+# %% ../nbs/04_segment.ipynb #5b53fa97
 class SegmentError(ValueError):
     "A label map or a segmenter that is not what it should be; the message says what and what to do."
+
+def _what(x): return f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
+
+def _check_label_map(labels, name):
+    if not isinstance(labels, np.ndarray) or labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
+        raise SegmentError(f"{name}: {_what(labels)}; expected a label map (H, W) of integers")
+    if labels.size and (labels.min() < 0 or labels.max() > 65535):
+        raise SegmentError(f"{name}: numbers from {labels.min()} to {labels.max()}; a label map holds 0..65535")
 
 # %% ../nbs/04_segment.ipynb #9ccc37db
 def _renumber(labels):
@@ -113,29 +121,26 @@ def _split(mask, neck):
     _, group = connected_components(csr_matrix((join[join], (a[join], b[join])), shape=(n, n)), directed=False)
     return _renumber(np.where(labels > 0, group[labels]+1, 0))
 
-# %% ../nbs/04_segment.ipynb #e897832f
-def _otsu(values):
-    "Otsu's threshold for float values."
-    low, high = float(values.min()), float(values.max())
-    if high <= low: return high
-    level, _ = cv2.threshold(((values-low)*(255/(high-low))).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
-    return low + (level+0.5)*(high-low)/255
-
+# %% ../nbs/04_segment.ipynb #3f84dd85
 def _first_threshold(image, smooth, share, noise=3):
     "Where to look for objects in an image whose background is 0: a share of Otsu's threshold, and `noise` times the noise."
-    otsu = _otsu(np.sqrt(smooth.clip(0)))**2
-    dark = smooth <= otsu
-    return max(share*otsu, noise*float((image-smooth)[dark].std()), 1e-6)
+    root = np.sqrt(smooth.clip(0))
+    step = max(float(root.max()), 1e-6)/255
+    otsu = ((cv2.threshold((root/step).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)[0]+0.5)*step)**2
+    return max(share*otsu, noise*float((image-smooth)[smooth <= otsu].std()), 1e-6)
 
 def _opened(mask, size=3):
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
 
 def _fill_holes(labels):
-    "Gives the holes in the foreground to the labels around them."
-    from scipy.ndimage import binary_fill_holes
-    filled = binary_fill_holes(labels > 0)
-    return _spread(labels, np.ones(labels.shape, np.float32), filled)
+    "Fills the holes within each label, in place; a gap between several is no hole."
+    for k, box in _boxes(labels):
+        own = (labels[box] == k).astype(np.uint8)
+        outlines, _ = cv2.findContours(own, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        filled = cv2.drawContours(own, outlines, -1, 1, cv2.FILLED) > 0
+        labels[box][filled & (labels[box] == 0)] = k
+    return labels
 
 def _drop_small(labels, share):
     "Drops what is smaller than a share of the typical area; at the field's border, where much may be cut off, a third of that."
@@ -147,14 +152,9 @@ def _drop_small(labels, share):
     least[np.unique(np.r_[labels[0], labels[-1], labels[:, 0], labels[:, -1]])] /= 3
     return _renumber(np.where((area >= least)[labels], labels, 0))
 
-# %% ../nbs/04_segment.ipynb #1194ec4a
-def _find_nuclei(
-    blue: np.ndarray,  # (h, w) float32: nuclei, any brightness
-    share: float,  # a nucleus ends where it has this share of its own brightness
-    neck: float,  # nuclei are cut at necks narrower than this share of their width
-    smallest: float,  # nuclei below this share of the typical area are dropped
-) -> np.ndarray:  # label map (h, w) int32, 1..n
-    "Nuclei by a threshold of their own and watershed on the distance to their outline."
+# %% ../nbs/04_segment.ipynb #8ec0a5c5
+def _find_nuclei(blue, share, neck, smallest):
+    "Label map (h, w) int32 of the nuclei in `blue` (float32, any brightness); the rest as in `PlainSegmenter`."
     smooth = cv2.GaussianBlur(blue, (0, 0), 1)
     dark = np.percentile(smooth[::2, ::2], 5)
     blue, smooth = blue-dark, smooth-dark
@@ -168,29 +168,24 @@ def _find_nuclei(
     labels = _fill_holes(_main_parts(np.where(bright, labels, 0)))
     return _drop_small(labels, smallest) if labels.any() else labels
 
-# %% ../nbs/04_segment.ipynb #3c6fe859
+# %% ../nbs/04_segment.ipynb #68112734
 def _cytoplasm(red, yellow, nuclei, reach):
     "Microtubules and ER as one image (h, w) float32, where 0 is the background and 1 typical beside the nuclei."
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2*reach+1,)*2)
-    near = cv2.dilate((nuclei > 0).astype(np.uint8), kernel) > 0
+    near = (cv2.dilate((nuclei > 0).astype(np.uint8), kernel) > 0) & (nuclei == 0)
+    if not near.any(): return np.zeros_like(red)
     smooth = [cv2.GaussianBlur(c, (0, 0), 1.5) for c in (red, yellow)]
     smooth = [c - np.percentile(c[::2, ::2], 1) for c in smooth]
-    levels = np.array([max(np.median(c[near]), 0) for c in smooth])
+    levels = np.array([max(np.median(c[near]), 0.) for c in smooth])
     if not levels.any(): return np.zeros_like(red)
     # a channel without signal must not be blown up to full weight
     return sum(c/(level + levels.max()/20) for c, level in zip(smooth, levels)) / np.count_nonzero(levels > levels.max()/20)
 
-def _find_cells(
-    red: np.ndarray,  # (h, w) float32: microtubules
-    yellow: np.ndarray,  # (h, w) float32: endoplasmic reticulum
-    nuclei: np.ndarray,  # label map (h, w) int32
-    share: float,  # a cell ends where it has this share of its own brightness
-    darkness: float,  # how much more a step through black costs than one through a bright cell
-) -> np.ndarray:  # label map (h, w) int32 with the numbers of `nuclei`
-    "Cells by watershed from the nuclei over microtubules and endoplasmic reticulum."
+def _find_cells(red, yellow, nuclei, share, darkness):
+    "Label map (h, w) int32 of the cells, with the numbers of `nuclei`; `red` and `yellow` float32, the rest as in `PlainSegmenter`."
     bright = _cytoplasm(red, yellow, nuclei, reach=max(1, round(0.08*_diameter(nuclei))))
     inside = nuclei > 0
-    labels = _spread(nuclei, 1 + darkness*(1-bright).clip(0, 1), bright > 0.6*share)
+    labels = _spread(nuclei, 1 + darkness*(1-bright).clip(0, 1), bright > 0.3*share)
     for _ in range(2):      # a cell's brightness is measured in the cell, so its outline is found in two rounds
         own = share*_quantiles(bright, labels, 0.75)
         labels = np.where((bright > own[labels]) | inside, labels, 0)
@@ -202,7 +197,7 @@ def _diameter(labels):
     area = np.bincount(labels.ravel())[1:]
     return float(np.sqrt(np.median(area[area > 0])*4/np.pi)) if area.any() else 0.
 
-# %% ../nbs/04_segment.ipynb #cd930605
+# %% ../nbs/04_segment.ipynb #e3df3f26
 def _enlarge(labels, shape, blur):
     "Label map (H, W) uint16 of the given shape with smooth outlines; `blur` in pixels of `labels`."
     h, w = shape
@@ -223,27 +218,18 @@ def _enlarge(labels, shape, blur):
     return result
 
 def _join(cells, nuclei):
-    "Cells and nuclei that belong together: every cell in one piece around its nucleus, numbers 1..n."
+    "Cells and nuclei that belong together: every cell in one piece around its nucleus, numbers 1..n; the inputs are used up."
     np.copyto(cells, nuclei, where=nuclei > 0)
+    cells[(np.bincount(nuclei.ravel(), minlength=int(cells.max())+1) == 0)[cells]] = 0      # no nucleus, no cell
     _main_parts(cells, nuclei)
     nuclei[cells != nuclei] = 0
-    _main_parts(nuclei)
-    n = max(int(cells.max()), int(nuclei.max())) + 1
-    both = np.bincount(nuclei.ravel(), minlength=n) > 0
-    both[0] = False
-    number = (np.cumsum(both)*both).astype(np.uint16)
-    return number[cells], number[nuclei]
+    return _renumber(cells).astype(np.uint16), _renumber(_main_parts(nuclei)).astype(np.uint16)
 
-# %% ../nbs/04_segment.ipynb #66341c3c
-def _check_field(field):
-    if not isinstance(field, np.ndarray) or field.ndim != 3 or field.shape[0] != 4 or field.dtype not in (np.uint8, np.uint16):
-        what = f"{field.dtype} {field.shape}" if isinstance(field, np.ndarray) else type(field).__name__
-        raise SegmentError(f"field is {what}; expected an array (4, H, W) of uint8 or uint16, as read_field gives it")
-
+# %% ../nbs/04_segment.ipynb #e7813da2
 @dataclass
 class PlainSegmenter:
     "Segmenter without weights: nuclei by threshold and watershed, cells by watershed from the nuclei."
-    side: int = 512  # longer side in pixels at which the work is done; doubled where nuclei turn out to be tiny
+    side: int = 512  # longer side in pixels at which the work is done; more where nuclei turn out to be tiny
     nucleus_share: float = 0.4  # a nucleus ends where it has this share of its own brightness, 0..1
     cell_share: float = 0.15  # a cell ends where it has this share of its own brightness, 0..1
     neck: float = 0.72  # nuclei are cut apart at necks narrower than this share of their width, 0..1
@@ -257,8 +243,9 @@ class PlainSegmenter:
         size = max(1, round(w*scale)), max(1, round(h*scale))
         red, blue, yellow = (cv2.resize(field[c], size, interpolation=cv2.INTER_AREA).astype(np.float32) for c in (0, 2, 3))
         nuclei = _find_nuclei(blue, self.nucleus_share, self.neck, self.smallest)
-        # below some 12 pixels a nucleus is too small to be told from its neighbours
-        if 0 < _diameter(nuclei) < 12 and side < max(h, w): return self._work(field, 2*side)
+        width = _diameter(nuclei)
+        # below some 12 pixels a nucleus can hardly be told from its neighbours: look closer
+        if 0 < width < 12 and side < max(h, w): return self._work(field, int(np.ceil(side*16/width)))
         return (_find_cells(red, yellow, nuclei, self.cell_share, self.darkness) if nuclei.any() else nuclei), nuclei
 
     def __call__(
@@ -266,26 +253,23 @@ class PlainSegmenter:
         field: np.ndarray,  # (4, H, W) uint8 or uint16
     ) -> tuple:  # cells, nuclei: label maps (H, W) uint16 with shared numbers 1..n
         "Segment one field."
-        _check_field(field)
+        if not isinstance(field, np.ndarray) or field.ndim != 3 or len(field) != 4 or field.dtype not in (np.uint8, np.uint16):
+            raise SegmentError(f"field is {_what(field)}; expected an array (4, H, W) of uint8 or uint16, all channels of one field")
         shape = field.shape[1:]
         cells, nuclei = self._work(field, self.side)
         if not nuclei.any(): return np.zeros(shape, np.uint16), np.zeros(shape, np.uint16)
         width = _diameter(nuclei)
         return _join(_enlarge(cells, shape, 0.04*width), _enlarge(nuclei, shape, 0.02*width))
 
-# %% ../nbs/04_segment.ipynb #9d0a2f0a
+# %% ../nbs/04_segment.ipynb #235a8511
 def _overlaps(truth, predicted):
     "Numbers in use in both label maps, without 0, and the IoU of each with each: (n,), (m,), (n, m) float64."
     if truth.shape != predicted.shape: raise SegmentError(f"label maps differ in shape: {truth.shape} and {predicted.shape}")
-    numbers, dense = [], []
-    for labels in (truth, predicted):
-        if not np.issubdtype(labels.dtype, np.integer): raise SegmentError(f"a label map is {labels.dtype}; expected integers")
-        used = np.bincount(labels.ravel()) > 0
-        used[0] = True          # the background has row 0, also where there is none
-        numbers.append(np.flatnonzero(used)[1:])
-        dense.append((np.cumsum(used) - 1)[labels].ravel())
-    n, m = len(numbers[0])+1, len(numbers[1])+1
-    joint = np.bincount(dense[0]*m + dense[1], minlength=n*m).reshape(n, m)
+    for labels in (truth, predicted): _check_label_map(labels, 'a label map')
+    numbers = [np.flatnonzero(np.bincount(x.ravel(), minlength=1)[1:]) + 1 for x in (truth, predicted)]
+    n, m = (len(x)+1 for x in numbers)
+    pairs = _renumber(truth).ravel()*np.int64(m) + _renumber(predicted).ravel()
+    joint = np.bincount(pairs, minlength=n*m).reshape(n, m)
     common = joint[1:, 1:]
     return *numbers, common / (joint.sum(1)[1:, None] + joint.sum(0)[1:] - common)
 
@@ -308,10 +292,10 @@ def agreement(
     "How well two label maps agree. With nothing to find recall is 1, with nothing predicted precision is 1."
     pairs = match_cells(truth, predicted)
     found = int((pairs.iou >= threshold).sum())
-    n, m = (np.count_nonzero(np.bincount(x.ravel())[1:]) for x in (truth, predicted))
+    n, m = (int(np.count_nonzero(np.bincount(x.ravel())[1:])) for x in (truth, predicted))
     return dict(recall=found/n if n else 1., precision=found/m if m else 1., matched_iou=float(pairs.iou.mean()), n_truth=n, n_predicted=m)
 
-# %% ../nbs/04_segment.ipynb #41a196f7
+# %% ../nbs/04_segment.ipynb #20634f7f
 def get_segmenter(
     name: str = 'auto',  # 'plain' (no weights), 'network' (the hosts' network), or 'auto': the best that is at hand
 ):  # a callable: field -> (cells, nuclei)
@@ -331,16 +315,9 @@ def check_label_maps(
         _check_label_map(labels, name)
         if labels.shape != field.shape[1:]: raise SegmentError(f"{name}: shape {labels.shape}, but the field has {field.shape[1:]}")
     c, n = (set(np.flatnonzero(np.bincount(x.ravel())).tolist()) - {0} for x in (cells, nuclei))
-    if c != n: raise SegmentError(f"cells and nuclei have different numbers: {min(c ^ n)} is only in {'cells' if min(c ^ n) in c else 'nuclei'}")
+    if c != n: raise SegmentError(f"{min(c ^ n)} is only in {'cells' if min(c ^ n) in c else 'nuclei'}; expected the same numbers in both")
     if c != set(range(1, len(c)+1)): raise SegmentError(f"{len(c)} cells have numbers up to {max(c)}; expected 1..{len(c)}")
     return cells.astype(np.uint16, copy=False), nuclei.astype(np.uint16, copy=False)
-
-def _check_label_map(labels, name):
-    if not isinstance(labels, np.ndarray) or labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
-        what = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else type(labels).__name__
-        raise SegmentError(f"{name}: {what}; expected a label map (H, W) of integers")
-    if labels.size and (labels.min() < 0 or labels.max() > 65535):
-        raise SegmentError(f"{name}: numbers from {labels.min()} to {labels.max()}; a label map holds 0..65535")
 
 # %% ../nbs/04_segment.ipynb #8cf18e78
 def write_label_map(
