@@ -1,4 +1,4 @@
-"Masks of a field: hpa_cells.submit.encode_cells beside one pycocotools call for each cell's full mask; and how long a check takes."
+"Masks of a field beside one pycocotools call for each cell's full mask; and how long a check takes."
 import argparse, base64, os, platform, tempfile, time, zlib
 from pathlib import Path
 
@@ -45,11 +45,12 @@ def best(function, *args, repeats=5):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--images', type=int, default=60, help='images of the checked submission; the time is scaled to 559')
+    parser.add_argument('--images', type=int, default=60, help='images to check; the time is scaled to 559')
     args = parser.parse_args()
     cv2.setNumThreads(1)
     print(f'{platform.machine()}, {os.cpu_count()} cores, python {platform.python_version()}, numpy {np.__version__}\n')
-    print('| field | cells | pycocotools, s | column order first, s | encode_cells, s | ratio | ratio |\n|---|---|---|---|---|---|---|')
+    print('| field | cells | pycocotools, s | column order first, s | encode_cells, s | ratio | ratio |')
+    print('|---|---|---|---|---|---|---|')
     for size, n in [(1024, 30), (2048, 30), (3072, 30), (2048, 100)]:
         cells = field_of_cells(size, n, seed=n)
         assert by_coco(cells) == encode_cells(cells)
@@ -57,7 +58,8 @@ def main():
         print(f'| {size} px | {n} | {rival:.4f} | {clever:.4f} | {ours:.4f} | {rival/ours:.1f} | {clever/ours:.1f} |')
 
     maps = [encode_cells(field_of_cells(2048, 30, seed)) for seed in range(8)]
-    rows = ((f'image{i}', 2048, 2048, [(c, 0.5, m) for m in maps[i % 8].values() for c in range(19)]) for i in range(args.images))
+    rows = ((f'image{i}', 2048, 2048, [(c, 0.5, m) for m in maps[i % 8].values() for c in range(19)])
+            for i in range(args.images))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)/'submission.csv'
         start = time.perf_counter()

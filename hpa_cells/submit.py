@@ -301,7 +301,7 @@ def _image_row(image, path, size, numbers, probabilities, min_confidence):
     return image, width, height, [(int(c), float(p[c]), texts[k]) for k, p in zip(numbers, probabilities) if k in texts
                                   for c in np.flatnonzero(p >= min_confidence)]
 
-# %% ../nbs/13_submit.ipynb #01309d67
+# %% ../nbs/13_submit.ipynb #8f61bfe0
 def _probabilities(predictions):
     names = [f'p{c}' for c in range(n_classes)]
     missing = [n for n in ['ID', 'cell', *names] if n not in predictions]
@@ -319,7 +319,7 @@ def prediction_rows(
     masks,  # folder with the label maps, <ID>.png
     sizes: dict | None = None,  # ID -> (height, width) in px of all images; without: as the label maps are
     min_confidence: float = 0.01,  # classes below are not written
-    drop_cut: float | None = None,  # cells with more than this behind the border are not written; the hosts' rule is 0.5
+    drop_cut: float | None = None,  # cells with more behind the border are not written; the hosts' rule is 0.5
     problems: list | None = None,  # broken images go here as (ID, reason) and have no cells; without: an error
 ):  # iterator of (ID, width, height, detections) for `write_submission`
     "The rows of a submission from predictions and label maps, one image at a time."
