@@ -1,0 +1,41 @@
+"""Everything about the package stands in settings.ini; the version stands in hpa_cells/__init__.py."""
+import re
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+config = ConfigParser(delimiters=["="])
+config.read(here / "settings.ini", encoding="utf-8")
+meta = config["DEFAULT"]
+version = re.search(r'__version__\s*=\s*"([^"]+)"', (here / "hpa_cells" / "__init__.py").read_text(encoding="utf-8")).group(1)
+stages = {"2": "2 - Pre-Alpha", "3": "3 - Alpha", "4": "4 - Beta", "5": "5 - Production/Stable"}
+
+setup(
+    name=meta["lib_name"],
+    version=version,
+    description=meta["description"],
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    keywords=meta["keywords"].split(),
+    author=meta["author"],
+    author_email=meta["author_email"],
+    url=meta["url"],
+    license=meta["license"],
+    packages=find_packages(include=["hpa_cells", "hpa_cells.*"]),
+    python_requires=">=" + meta["min_python"],
+    install_requires=meta["requirements"].split(),
+    extras_require={"dev": meta["dev_requirements"].split()},
+    entry_points={
+        "console_scripts": meta["console_scripts"].split(),
+        "nbdev": [f"{meta['lib_name']}={meta['lib_name']}._modidx:d"],  # by this the documentation links names to their pages
+    },
+    classifiers=[
+        "Development Status :: " + stages[meta["status"]],
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Bio-Informatics",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)
