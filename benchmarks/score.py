@@ -2,20 +2,20 @@
 import argparse
 import base64
 import os
-import platform
 import resource
 import tempfile
-import time
 import zlib
 from pathlib import Path
+from time import process_time
 
 import cv2
 import numpy as np
 import pandas as pd
 from pycocotools import mask as coco
 
+from common import clock, machine
 from hpa_cells.score import overlaps, score_submission
-from hpa_cells.submit import decode_runs, encode_cells, read_map, write_submission
+from hpa_cells.submit import column_runs, decode_runs, encode_cells, read_map, write_submission
 from submit import field_of_cells
 
 
@@ -23,24 +23,14 @@ def by_coco(texts, path):
     "Overlaps of an image's masks with its true cells, by pycocotools on the map in column order."
     cells = np.asfortranarray(read_map(path))
     truth = [coco.encode(np.asfortranarray(cells == k).view(np.uint8)) for k in np.unique(cells) if k]
-    masks = [dict(size=list(cells.shape), counts=_letters(t)) for t in texts]
+    masks = [dict(size=list(cells.shape), counts=zlib.decompress(base64.b64decode(t))) for t in texts]
     return coco.iou(masks, truth, [0]*len(truth))
 
 
 def by_runs(texts, path):
     "The same, by runs."
     cells = read_map(path)
-    return overlaps([decode_runs(t, *cells.shape) for t in texts], cells)[0]
-
-
-def _letters(text):
-    return zlib.decompress(base64.b64decode(text))
-
-
-def clock(function, *args):
-    start = time.perf_counter()
-    result = function(*args)
-    return result, time.perf_counter() - start
+    return overlaps([decode_runs(t, *cells.shape) for t in texts], *column_runs(cells), cells.size)[0]
 
 
 def main():
@@ -49,7 +39,7 @@ def main():
     parser.add_argument('--cells', type=int, default=30)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    print(f'{platform.machine()}, {os.cpu_count()} cores, python {platform.python_version()}, numpy {np.__version__}\n')
+    print(machine(np, pd) + '\n')
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         folder, masks = Path(folder), []
@@ -63,16 +53,23 @@ def main():
         table = pd.DataFrame([(f'image{i}', k, str(rng.integers(19))) for i in range(args.images)
                               for k in range(1, args.cells + 1)], columns=['ID', 'cell', 'Label'])
         write_submission(folder/'submission.csv', rows)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        score, seconds = clock(score_submission, folder/'submission.csv', folder, table)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(f'{args.images} images x {args.cells} cells x 19 classes: {seconds:.1f} s, scaled to 559 images '
-              f'{seconds*559/args.images:.1f} s; peak memory {peak/1024:.0f} MB ({before/1024:.0f} MB before); '
-              f'mean {score.mean:.3f}, hits {score.classes.hits.sum():,} of {score.classes.truth.sum():,}')
+        truth = ((f'image{i}', 2048, 2048, [(int(c), 1, masks[i % 8][k-1]) for k, c in zip(group.cell, group.Label)])
+                 for i, (_, group) in enumerate(table.groupby('ID', sort=False)))
+        write_submission(folder/'truth.csv', truth)
+        scale = 559/args.images
+        print('| truth | seconds | CPU seconds | for 559 images | peak memory, MB | before, MB | mean | hits |\n'
+              '|---|---|---|---|---|---|---|---|')
+        for name, masks_and_cells in [('label maps', (folder, table)), ('one file', (folder/'truth.csv',))]:
+            before, cpu = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, process_time()
+            score, seconds = clock(score_submission, folder/'submission.csv', *masks_and_cells)
+            cpu, peak = process_time() - cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            print(f'| {name} | {seconds:.1f} | {cpu:.1f} | {seconds*scale:.1f}, CPU {cpu*scale:.1f} | {peak/1024:.0f} '
+                  f'| {before/1024:.0f} | {score.mean:.3f} '
+                  f'| {score.classes.hits.sum():,} of {score.classes.truth.sum():,} |')
         (rival, slow), (ours, fast) = (clock(lambda f=f: [f(masks[i], folder/f'field{i}.png') for i in range(8)])
                                        for f in (by_coco, by_runs))
     assert all(np.allclose(a, b, atol=1e-12) for a, b in zip(rival, ours))
-    print(f'overlaps of an image, reading its label map included: pycocotools {slow/8:.4f} s, runs {fast/8:.4f} s, '
+    print(f'\noverlaps of an image, reading its label map included: pycocotools {slow/8:.4f} s, runs {fast/8:.4f} s, '
           f'ratio {slow/fast:.1f}')
 
 

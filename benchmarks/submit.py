@@ -1,12 +1,20 @@
-"Masks of a field beside one pycocotools call for each cell's full mask; and how long a check takes."
-import argparse, base64, os, platform, tempfile, time, zlib
+"Masks of a field beside one pycocotools call for each cell's full mask; a check; a large file in little memory."
+import argparse
+import base64
+import resource
+import tempfile
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from time import process_time
 
 import cv2
 import numpy as np
 from pycocotools import mask as coco
 
-from hpa_cells.submit import check_submission, encode_cells, write_submission
+from common import clock, machine
+from hpa_cells.submit import check_submission, encode_cells, read_submission, write_submission
 
 
 def field_of_cells(size, n, seed):
@@ -34,43 +42,63 @@ def by_coco_in_columns(cells):
     return by_coco(np.asfortranarray(cells))
 
 
-def best(function, *args, repeats=5):
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function(*args)
-        times.append(time.perf_counter() - start)
-    return min(times)
+def compare_masks():
+    print('| field | cells | pycocotools, s | column order first, s | encode_cells, s | ratio | ratio |')
+    print('|---|---|---|---|---|---|---|')
+    for size, n in [(1024, 30), (2048, 30), (3072, 30), (2048, 100)]:
+        cells = field_of_cells(size, n, seed=n)
+        ways = by_coco, by_coco_in_columns, encode_cells
+        (a, rival), (b, clever), (c, ours) = (clock(way, cells, repeats=5) for way in ways)
+        assert a == b == c
+        print(f'| {size} px | {n} | {rival:.4f} | {clever:.4f} | {ours:.4f} | {rival/ours:.1f} | {clever/ours:.1f} |')
+
+
+def submission_rows(images):
+    "Rows of 30 cells x 19 classes from eight fields, repeated; the fields are made before the first row is asked for."
+    masks = [list(encode_cells(field_of_cells(2048, 30, seed)).values()) for seed in range(8)]
+    return ((f'image{i}', 2048, 2048, [(c, 0.5, m) for m in masks[i % 8] for c in range(19)]) for i in range(images))
+
+
+def time_check(path, images):
+    told, written = clock(write_submission, path, submission_rows(images))
+    cpu = process_time()
+    findings, checked = clock(check_submission, path)
+    cpu, scale = process_time() - cpu, 559/images
+    assert not len(findings)
+    print(f'\n559 images x 30 cells x 19 classes, scaled from {images}: {told["bytes"]*scale/1e6:.0f} MB, '
+          f'written in {written*scale:.1f} s, checked in {checked*scale:.1f} s (CPU {cpu*scale:.1f} s)')
+
+
+def count_detections(path): return sum(len(row.detections) for row in read_submission(path))
+
+
+def peak_memory(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024     # MB
+
+
+def read_large(path, size):
+    rows = submission_rows(10**9)
+    row = next(rows)
+    n = int(size*1e9 / sum(len(m) + 7 for _, _, m in row[3])) + 1
+    told = write_submission(path, (r for r, _ in zip(rows, range(n))))
+    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as fresh:      # a process that has written nothing
+        for name, function in [('read', count_detections), ('checked', check_submission)]:
+            before = fresh.submit(peak_memory).result()
+            _, seconds = clock(lambda: fresh.submit(function, path).result())
+            print(f'\n{told["bytes"]/1e9:.2f} GB, {told["images"]} rows, {told["detections"]:,} detections: {name} in '
+                  f'{seconds:.1f} s, peak memory {fresh.submit(peak_memory).result():.0f} MB ({before:.0f} MB before)')
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--images', type=int, default=60, help='images to check; the time is scaled to 559')
+    parser.add_argument('--read', type=float, default=0, metavar='GB', help='also read a submission of this size')
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    print(f'{platform.machine()}, {os.cpu_count()} cores, python {platform.python_version()}, numpy {np.__version__}\n')
-    print('| field | cells | pycocotools, s | column order first, s | encode_cells, s | ratio | ratio |')
-    print('|---|---|---|---|---|---|---|')
-    for size, n in [(1024, 30), (2048, 30), (3072, 30), (2048, 100)]:
-        cells = field_of_cells(size, n, seed=n)
-        assert by_coco(cells) == encode_cells(cells)
-        rival, clever, ours = (best(f, cells) for f in (by_coco, by_coco_in_columns, encode_cells))
-        print(f'| {size} px | {n} | {rival:.4f} | {clever:.4f} | {ours:.4f} | {rival/ours:.1f} | {clever/ours:.1f} |')
-
-    maps = [encode_cells(field_of_cells(2048, 30, seed)) for seed in range(8)]
-    rows = ((f'image{i}', 2048, 2048, [(c, 0.5, m) for m in maps[i % 8].values() for c in range(19)])
-            for i in range(args.images))
+    print(machine(np) + '\n')
+    compare_masks()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder)/'submission.csv'
-        start = time.perf_counter()
-        told = write_submission(path, rows)
-        written = time.perf_counter()
-        findings = check_submission(path)
-        checked = time.perf_counter()
-    assert not len(findings)
-    scale = 559/args.images
-    print(f'\n559 images x 30 cells x 19 classes, scaled from {args.images}: {told["bytes"]*scale/1e6:.0f} MB, '
-          f'written in {(written - start)*scale:.1f} s, checked in {(checked - written)*scale:.1f} s')
+        time_check(Path(folder)/'submission.csv', args.images)
+        if args.read: read_large(Path(folder)/'submission.csv', args.read)
 
 
 if __name__ == '__main__': main()

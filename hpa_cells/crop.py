@@ -12,14 +12,15 @@ import pandas as pd
 
 from .fields import channels, to_uint8
 
-# %% ../nbs/05_crop.ipynb #f18dc796
+# %% ../nbs/05_crop.ipynb #163cf5de
 class CropError(ValueError):
     "A field, label map, cell table or size from which no cells can be cropped; the message says what is wrong."
 
 def _what(x): return f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
 
 def _check_field(field):
-    if not isinstance(field, np.ndarray) or field.ndim != 3 or len(field) != 4 or field.dtype not in (np.uint8, np.uint16):
+    right = isinstance(field, np.ndarray) and field.ndim == 3 and len(field) == 4
+    if not right or field.dtype not in (np.uint8, np.uint16):
         raise CropError(f"field is {_what(field)}; expected an array (4, H, W) of uint8 or uint16")
 
 def _as_label_map(labels, name, shape=None):
@@ -33,7 +34,7 @@ def _as_label_map(labels, name, shape=None):
             raise CropError(f"{name}: numbers from {labels.min()} to {labels.max()}; a label map holds 0..65535")
     return labels.astype(np.uint16, copy=False)
 
-# %% ../nbs/05_crop.ipynb #e8273cf6
+# %% ../nbs/05_crop.ipynb #fa60fe8d
 def _runs(labels):
     "Runs of one number along the rows of a label map, without the background: number, y, x, length; each (n,)."
     flat, width = labels.ravel(), max(labels.shape[1], 1)
@@ -51,11 +52,11 @@ def _find_boxes(labels):
     number, y, x, length = _runs(labels)
     numbers, k = np.unique(number, return_inverse=True)
     boxes = np.tile(np.array([*labels.shape, 0, 0]), (len(numbers), 1))
-    for extreme, side, value in ((np.minimum, 0, y), (np.minimum, 1, x), (np.maximum, 2, y+1), (np.maximum, 3, x+length)):
-        extreme.at(boxes[:, side], k, value)
+    for side, value in enumerate((y, x)): np.minimum.at(boxes[:, side], k, value)
+    for side, value in enumerate((y+1, x+length), 2): np.maximum.at(boxes[:, side], k, value)
     return numbers, boxes, np.bincount(k, length, len(numbers)).astype(int)
 
-# %% ../nbs/05_crop.ipynb #5bd70294
+# %% ../nbs/05_crop.ipynb #074b8e5c
 def _missing_share(contact, area):
     "Share of a disc behind a straight border from the length of the contact and the visible area."
     t = np.linspace(0, np.pi, 2001)[:-1]
@@ -65,7 +66,8 @@ def _missing_share(contact, area):
 def _contact(labels, numbers):
     "Length of each cell's contact with the field's border, (n,), and the area of the triangles in corners, (n,)."
     edges = labels[0], labels[-1], labels[:, 0], labels[:, -1]
-    top, bottom, left, right = lengths = [np.bincount(np.searchsorted(numbers, e[e > 0]), minlength=len(numbers)) for e in edges]
+    lengths = [np.bincount(np.searchsorted(numbers, e[e > 0]), minlength=len(numbers)) for e in edges]
+    top, bottom, left, right = lengths
     triangles = np.zeros(len(numbers))
     for y, x, a, b in ((0, 0, top, left), (0, -1, top, right), (-1, 0, bottom, left), (-1, -1, bottom, right)):
         triangles += (numbers == labels[y, x]) * a*b/2
@@ -80,7 +82,7 @@ def _cut_share(labels, numbers, areas):
     if (contact == 0).any(): whole = np.sqrt(whole*np.median(areas[contact == 0]))
     return np.where(contact > 0, 1 - areas/np.maximum(whole, areas), 0)
 
-# %% ../nbs/05_crop.ipynb #c639b4f7
+# %% ../nbs/05_crop.ipynb #0627c418
 def _own(labels, number, box):
     "The cell's mask in a pair of slices: (h, w) uint8, 255 where it is."
     return cv2.inRange(labels[box], number, number)
@@ -91,7 +93,7 @@ def measure_cells(
     field: np.ndarray,  # (4, H, W) uint8 or uint16
     cells: np.ndarray,  # label map (H, W), integers 0..65535
     nuclei: np.ndarray | None = None,  # label map of the nuclei with the cells' numbers; without: nucleus_area is 0
-) -> pd.DataFrame:  # a row a cell by number: cell; y0, x0, y1, x1 (half-open box, px); area, nucleus_area (px); cut, red, green, blue, yellow (0..1)
+) -> pd.DataFrame:  # a row a cell, by number; the columns are above
     "Box, area, share behind the field's border and mean brightness of every cell."
     _check_field(field)
     cells = _as_label_map(cells, 'cells', field.shape[1:])
@@ -102,12 +104,11 @@ def measure_cells(
         box = _slices(*box)
         own = _own(cells, k, box)
         light[i] = [cv2.norm(channel[box], cv2.NORM_L1, own) for channel in field] / areas[i]
-        if nuclei is not None: nucleus[i] = cv2.countNonZero(_own(nuclei, k, box))
+        if nuclei is not None: nucleus[i] = np.count_nonzero(nuclei[box] == k)
     cut = _cut_share(cells, numbers, areas).astype(np.float32)
-    whole = dict(cell=numbers, **dict(zip(('y0', 'x0', 'y1', 'x1'), boxes.T)), area=areas)
-    table = pd.DataFrame({name: column.astype(np.int32) for name, column in whole.items()} | dict(nucleus_area=nucleus, cut=cut))
-    table[list(channels)] = light / np.iinfo(field.dtype).max
-    return table
+    whole = dict(cell=numbers, **dict(zip(('y0', 'x0', 'y1', 'x1'), boxes.T)), area=areas, nucleus_area=nucleus)
+    shares = dict(cut=cut, **dict(zip(channels, light.T / np.float32(np.iinfo(field.dtype).max))))
+    return pd.DataFrame({name: column.astype(np.int32) for name, column in whole.items()} | shares)
 
 # %% ../nbs/05_crop.ipynb #973515cc
 def _frame(y0, x0, y1, x1, size, margin):
@@ -138,20 +139,24 @@ def _resize(windows, y, x, side, step, size):
     if m < 2: return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR)
     return cv2.blur(cv2.resize(image, (m*size, m*size), interpolation=cv2.INTER_LINEAR), (m, m))[1::m, 1::m]
 
-# %% ../nbs/05_crop.ipynb #38472a0b
+# %% ../nbs/05_crop.ipynb #63e4939f
 def _rows(table, shape, size, margin):
-    "Number, box and frame of each cell of a table, as (number, [y0, x0, y1, x1], (top, left, side, step))."
-    columns = ['cell', 'y0', 'x0', 'y1', 'x1']
-    if missing := set(columns) - set(table.columns): raise CropError(f"table: no column {min(missing)}; expected the table of measure_cells")
-    if size < 1 or not 0 <= margin <= 10: raise CropError(f"size {size}, margin {margin}; expected at least 1 px and a share in 0..10")
+    "Number, box and frame of each cell of a table, as a list of (number, [y0, x0, y1, x1], (top, left, side, step))."
+    columns, rows = ['cell', 'y0', 'x0', 'y1', 'x1'], []
+    missing = set(columns) - set(table.columns)
+    if missing: raise CropError(f"table: no column {min(missing)}; expected the table of measure_cells")
+    if size < 1 or not 0 <= margin <= 10:
+        raise CropError(f"size {size}, margin {margin}; expected at least 1 px and a share in 0..10")
     for k, *box in table[columns].to_numpy(int).tolist():
         if not (0 <= box[0] < box[2] <= shape[0] and 0 <= box[1] < box[3] <= shape[1]):
             raise CropError(f"cell {k}: box {box} is not in a field of {shape[0]} x {shape[1]} px")
-        yield k, box, _frame(*box, size, margin)
+        rows.append((k, box, _frame(*box, size, margin)))
+    return rows
 
 def _own_of(cells, k, box):
     own = _own(cells, k, _slices(*box))
-    if not cv2.countNonZero(own): raise CropError(f"cell {k} has no pixel in its box; the table belongs to another label map")
+    if not cv2.countNonZero(own):
+        raise CropError(f"cell {k} has no pixel in its box; the table belongs to another label map")
     return own
 
 def crop_cells(
@@ -165,8 +170,9 @@ def crop_cells(
     "A square picture of each cell, everything else blacked out."
     _check_field(field)
     cells = _as_label_map(cells, 'cells', shape := field.shape[1:])
-    crops = np.empty((len(table), 4, size, size), np.uint8)
-    for crop, (k, box, (top, left, side, step)) in zip(crops, _rows(table, shape, size, margin)):
+    rows = _rows(table, shape, size, margin)
+    crops = np.empty((len(rows), 4, size, size), np.uint8)
+    for crop, (k, box, (top, left, side, step)) in zip(crops, rows):
         own = _own_of(cells, k, box)
         if background:
             box = max(0, top), max(0, left), min(shape[0], top+side), min(shape[1], left+side)
@@ -186,7 +192,8 @@ def crop_masks(
 ) -> np.ndarray:  # (N, S, S) bool: at least half of the pixel is the cell's
     "The mask of each cell in the frame of its crop."
     cells = _as_label_map(cells, 'cells')
-    masks = np.empty((len(table), size, size), bool)
-    for mask, (k, box, (top, left, side, step)) in zip(masks, _rows(table, cells.shape, size, margin)):
+    rows = _rows(table, cells.shape, size, margin)
+    masks = np.empty((len(rows), size, size), bool)
+    for mask, (k, box, (top, left, side, step)) in zip(masks, rows):
         mask[:] = _resize([_own_of(cells, k, box)], box[0]-top, box[1]-left, side, step, size) >= 128
     return masks

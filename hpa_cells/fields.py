@@ -32,7 +32,7 @@ channels = ('red', 'green', 'blue', 'yellow')
 class FieldError(ValueError):
     "An image file or a field that is not what it should be; the message names it and says what to do."
 
-# %% ../nbs/01_fields.ipynb #de64febd
+# %% ../nbs/01_fields.ipynb #77271807
 _host = f'{zlib.crc32(socket.gethostname().encode()):08x}'
 
 def _sync(path):
@@ -50,7 +50,7 @@ def atomic_path(
     try:
         yield temporary
         if not temporary.exists():
-            raise FileNotFoundError(f"{temporary}: not written; to a writer that adds an ending, as np.save, give an open file")
+            raise FileNotFoundError(f"{temporary}: not written; np.save and others add an ending, give them an open file")
         _sync(temporary)
         os.replace(temporary, path)
         with suppress(OSError): _sync(path.parent)     # some network file systems and Windows cannot
@@ -147,12 +147,12 @@ def _decode_png(data, name, max_bytes):
     if image is None: raise FieldError(f"{name}: PNG damaged; fetch it anew")
     return image
 
-# %% ../nbs/01_fields.ipynb #20af265a
+# %% ../nbs/01_fields.ipynb #98cc2459
 def _check_tiff(tif, data, name, max_bytes):
     page, what = tif.pages[0], None
     parts = list(zip(page.dataoffsets, page.databytecounts))
     if len(tif.pages) > 1: what = f"{len(tif.pages)} pages; save each page as a file of its own"
-    elif page.bitspersample not in (8, 16) or page.sampleformat != 1: what = f"type {page.dtype}; save it with 8 or 16 bits"
+    elif page.bitspersample not in (8, 16) or page.sampleformat != 1: what = f"type {page.dtype}; save it in 8 or 16 bits"
     elif page.axes not in ('YX', 'YXS', 'SYX') or page.samplesperpixel > 4: what = f"axes {page.axes}; save one image"
     elif page.photometric not in (1, 2): what = f"numbers that mean {page.photometric!r}; save it as grey or RGB"
     if what: raise FieldError(f"{name}: a TIFF with {what}")

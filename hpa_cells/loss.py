@@ -9,21 +9,25 @@ __all__ = ['losses', 'LossError', 'focal_loss', 'lovasz_loss', 'hardlog_loss', '
 import torch
 from torch.nn import functional as F
 
-# %% ../nbs/09_loss.ipynb #1b4a1828
+# %% ../nbs/09_loss.ipynb #f8c1788c
 class LossError(ValueError):
     "Scores, targets or weights that do not fit together; the message says which."
 
 def _inputs(logits, targets, weights):
     "Checked, in float32 or better: logits and targets (N, C), weights (N, 1) or None."
     if logits.ndim != 2 or not logits.is_floating_point():
-        raise LossError(f"logits of shape {tuple(logits.shape)} and {logits.dtype}: expected float numbers, a row a cell and a column a class")
-    if not logits.numel(): raise LossError(f"logits of shape {tuple(logits.shape)}: an empty batch has no loss; leave it out")
+        raise LossError(f"logits of shape {tuple(logits.shape)} and {logits.dtype}: expected float numbers, a row a "
+                        "cell and a column a class")
+    if not logits.numel():
+        raise LossError(f"logits of shape {tuple(logits.shape)}: an empty batch has no loss; leave it out")
     if targets.shape != logits.shape:
-        raise LossError(f"targets of shape {tuple(targets.shape)} for logits of shape {tuple(logits.shape)}: they must be the same")
+        raise LossError(f"targets of shape {tuple(targets.shape)} for logits of shape {tuple(logits.shape)}: they must "
+                        "be the same")
     dtype = torch.promote_types(logits.dtype, torch.float32)
     if weights is None: return logits.to(dtype), targets.to(dtype), None
     if weights.shape != logits.shape[:1]:
-        raise LossError(f"weights of shape {tuple(weights.shape)} for {len(logits)} cells: expected one for each, ({len(logits)},)")
+        raise LossError(f"weights of shape {tuple(weights.shape)} for {len(logits)} cells: expected one for each, "
+                        f"({len(logits)},)")
     return logits.to(dtype), targets.to(dtype), weights.to(dtype)[:, None]
 
 def _mean(values, weights):
@@ -64,7 +68,7 @@ def lovasz_loss(
     there = (targets > 0.5).to(logits.dtype)
     return (_hinge(logits, there, weights) + _hinge(-logits, 1 - there, weights)).mean() / 2
 
-# %% ../nbs/09_loss.ipynb #85e973fa
+# %% ../nbs/09_loss.ipynb #95766758
 def _n_hard(n_positive, n_negative):
     "How many absences count."
     least = (n_negative // 2).clamp(min=2)
@@ -82,20 +86,21 @@ def hardlog_loss(
     positive, counts = targets > 0.5, weights > 0
     negative = ~positive & counts
     k = _n_hard((positive & counts).sum(0), negative.sum(0))
-    order = loss.detach().masked_fill(~negative, -1).argsort(dim=0, descending=True, stable=True)     # others stand behind
+    order = loss.detach().masked_fill(~negative, -1).argsort(dim=0, descending=True, stable=True)     # others are last
     place = torch.arange(len(loss), device=loss.device)[:, None].expand_as(order)
     hard = torch.zeros_like(order).scatter(0, order, place) < k
     weights = weights * (positive | hard)
     return _mean(loss, weights).mean()
 
-# %% ../nbs/09_loss.ipynb #8661c5e1
+# %% ../nbs/09_loss.ipynb #cafc9a4a
 def winner_loss(
     logits: torch.Tensor,  # (N, C) float
     targets: torch.Tensor,  # (N, C) in 0..1, hard or soft
     weights: torch.Tensor | None = None,  # (N,) float, 0 or more: how much each cell counts
 ) -> torch.Tensor:  # scalar, float32
     "The 2018 winner's loss: half of the focal loss, the symmetric Lovász hinge and the log loss on hard examples."
-    return (focal_loss(logits, targets, weights) + lovasz_loss(logits, targets, weights) + hardlog_loss(logits, targets, weights)) / 2
+    return (focal_loss(logits, targets, weights) + lovasz_loss(logits, targets, weights)
+            + hardlog_loss(logits, targets, weights)) / 2
 
 losses = dict(focal=focal_loss, lovasz=lovasz_loss, hardlog=hardlog_loss, winner=winner_loss)
 

@@ -4,31 +4,35 @@
 
 # %% auto #0
 __all__ = ['ScoreError', 'overlaps', 'average_precision', 'image_hits', 'read_truth', 'Score', 'score_submission', 'plot_ap',
-           'plot_curves']
+           'plot_curves', 'possible_gains', 'confusion', 'plot_confusion', 'class_cases', 'show_cases']
 
-# %% ../nbs/14_score.ipynb #0a458c0e
+# %% ../nbs/14_score.ipynb #c16b705d
 import json
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 
-from .classes import LabelError, class_names, n_classes, parse_labels
-from .submit import SubmissionError, column_runs, decode_runs, read_map, read_submission
+from .classes import LabelError, class_names, format_labels, n_classes, parse_labels
+from .fields import render_overlay, render_rgb, show_images
+from .submit import SubmissionError, SubmissionRow, column_runs, decode_runs, read_map, read_submission
 
-# %% ../nbs/14_score.ipynb #cc696a90
+# %% ../nbs/14_score.ipynb #52cb0fa7
 class ScoreError(ValueError):
     "Truth and submission that do not fit each other; the message says where and what to do."
 
 def overlaps(
     masks: list,  # runs of each mask, (n, 2) int64 from `decode_runs`
-    cells: np.ndarray,  # label map: (H, W) integers, 0 = background
+    starts: np.ndarray,  # (n,) int64: where the label map's runs start, from `column_runs`
+    values: np.ndarray,  # (n,) int: the label of each of these runs, 0 = background
+    n_pixels: int,  # of the label map
 ) -> tuple:  # iou: (masks, cells) float in 0..1; numbers: (cells,) the label of each column, rising
     "How much each mask overlaps each cell of a label map."
-    starts, values = column_runs(cells)
-    ends = np.append(starts[1:], cells.size)
+    ends = np.append(starts[1:], n_pixels)
     numbers, column = np.unique(np.append(values, 0), return_inverse=True)     # column 0 is the background
     column, k = column[:-1], len(numbers)
     runs = np.concatenate([np.zeros((0, 2), np.int64), *masks])
@@ -42,6 +46,17 @@ def overlaps(
     area = np.bincount(column, weights=ends - starts, minlength=k)
     either = both.sum(1, keepdims=True) + area - both
     return both[:, 1:] / np.maximum(either[:, 1:], 1), numbers[1:]
+
+def _boxes(runs, owner, n, height):
+    "Boxes (n, 4) int in px, y0, x0, y1, x1 half-open, of n masks; run i belongs to mask owner[i]."
+    x0, x1 = runs[:, 0] // height, (runs[:, 1] - 1) // height
+    y0, y1 = runs[:, 0] % height, (runs[:, 1] - 1) % height
+    y0, y1 = np.where(x0 == x1, y0, 0), np.where(x0 == x1, y1, height - 1)
+    boxes = np.tile([np.iinfo(int).max]*2 + [0]*2, (n, 1))
+    for i, low, high in [(0, y0, y1), (1, x0, x1)]:
+        np.minimum.at(boxes[:, i], owner, low)
+        np.maximum.at(boxes[:, i + 2], owner, high + 1)
+    return boxes
 
 # %% ../nbs/14_score.ipynb #24e654d1
 def average_precision(
@@ -57,28 +72,29 @@ def average_precision(
     raised = np.maximum.accumulate(precision[::-1])[::-1]
     return float(raised[hit].sum() / n_truth), hits / n_truth, precision
 
-# %% ../nbs/14_score.ipynb #39afd1d1
+# %% ../nbs/14_score.ipynb #fb7d4517
 def image_hits(
     classes: np.ndarray,  # (n,) int class of each detection
     confidence: np.ndarray,  # (n,) float
     iou: np.ndarray,  # (n, cells) float: overlap of each detection with each true cell
     truth: list,  # label set of each true cell
     threshold: float = 0.6,  # IoU in 0..1 from which a detection counts
-) -> np.ndarray:  # (n,) bool: is it a hit?
-    "Which detections of an image are hits; equal confidences keep their order, equal overlaps take the first cell."
-    hit = np.zeros(len(classes), bool)
+) -> np.ndarray:  # (n,) int: place of the true cell that a detection hits, -1 for none
+    "What the detections of an image hit; equal confidences keep their order, equal overlaps take the first cell."
+    hit = np.full(len(classes), -1)
     order = np.argsort(-confidence, kind='stable')
     for c in np.unique(classes):
-        cells = [i for i, labels in enumerate(truth) if c in labels]
-        if not cells: continue
+        cells = np.array([i for i, labels in enumerate(truth) if c in labels], int)
+        if not len(cells): continue
         mine = order[classes[order] == c]
         seen = iou[mine][:, cells]
         best = seen.argmax(1)
-        reach = np.flatnonzero(seen[np.arange(len(mine)), best] >= threshold)
-        hit[mine[reach[np.unique(best[reach], return_index=True)[1]]]] = True
+        reach = np.flatnonzero(seen.max(1) >= threshold)
+        first = reach[np.unique(best[reach], return_index=True)[1]]
+        hit[mine[first]] = cells[best[first]]
     return hit
 
-# %% ../nbs/14_score.ipynb #ec73b81d
+# %% ../nbs/14_score.ipynb #6c15f312
 def _labels_of(value, where):
     if isinstance(value, (set, frozenset)): return frozenset(value)
     if value is None or value != value or value == '': return frozenset()
@@ -92,7 +108,9 @@ def read_truth(
     name = 'cells' if isinstance(cells, pd.DataFrame) else str(cells)
     table = cells
     if not isinstance(cells, pd.DataFrame):
-        table = pd.read_csv(cells, dtype=str, na_values=['nan'], keep_default_na=False)     # an ID may be `NA`
+        try: table = pd.read_csv(cells, dtype=str, na_values=['nan'], keep_default_na=False)     # an ID may be `NA`
+        except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as e:
+            raise ScoreError(f"{name}: not a CSV file that can be read: {e}") from None
     missing = [c for c in ('ID', 'cell', 'Label') if c not in table]
     if missing: raise ScoreError(f"{name}: no column {', '.join(missing)}; found {', '.join(map(str, table.columns))}")
     truth = {}
@@ -104,13 +122,58 @@ def read_truth(
         cells_of_image[int(cell)] = _labels_of(label, where)
     return truth
 
-# %% ../nbs/14_score.ipynb #2b40e858
+# %% ../nbs/14_score.ipynb #66819a7c
+def _row_runs(row):
+    "The different masks of a row: text -> runs."
+    try: return {text: decode_runs(text, row.height, row.width) for text in dict.fromkeys(d[2] for d in row.detections)}
+    except SubmissionError as e: raise SubmissionError(f"row {row.line}, ID {row.ID}: {e}") from None
+
+def _join_runs(masks, n_pixels):
+    "Masks as a label map 1..n by its runs, as `column_runs` has them; None if some share pixels."
+    runs = np.concatenate([np.zeros((1, 2), np.int64), *masks])     # an empty run of background at the start
+    values = np.repeat(np.arange(len(masks) + 1), [1] + [len(m) for m in masks])
+    order = np.argsort(runs[:, 1], kind='stable')
+    starts = runs[order].ravel()
+    if (np.diff(starts) < 0).any(): return None
+    values = np.stack([values[order], np.zeros(len(order), int)], 1).ravel()
+    keep = np.diff(starts, append=n_pixels) > 0     # where cells touch there is no background between them
+    return starts[keep], values[keep]
+
+def _open_truth_file(path):
+    "The label sets of each ID as from `read_truth`, and a function: ID -> height, width, starts, values."
+    truth, images = {}, {}
+    for row in read_submission(path):
+        runs = {text: r for text, r in _row_runs(row).items() if len(r)}
+        joined = _join_runs(list(runs.values()), row.height*row.width)
+        if joined is None: raise ScoreError(f"{path}, row {row.line}, ID {row.ID}: masks of true cells share pixels")
+        labels = {text: set() for text in runs}
+        for c, _, text in row.detections:
+            if text in labels: labels[text].add(c)
+        truth[row.ID] = {k: frozenset(s) for k, s in enumerate(labels.values(), 1)}
+        images[row.ID] = row.height, row.width, *joined
+    return truth, images.get
+
+def _open_truth(masks, cells):
+    "As `_open_truth_file`, for a folder of label maps and a table; the function gives None for an unknown ID."
+    if cells is None: return _open_truth_file(masks)
+    def read(image):
+        path = Path(masks)/f'{image}.png'
+        if not path.is_file(): return None
+        labels = read_map(path)
+        return *labels.shape, *column_runs(labels)
+    return read_truth(cells), read
+
+# %% ../nbs/14_score.ipynb #64ee5d50
 @dataclass
 class Score:
     "How good a submission is."
     mean: float  # mean average precision over the classes with true cells, 0..1
     classes: pd.DataFrame  # a row a class: name, ap (NaN without true cells), truth, predicted, hits
-    curves: dict  # class -> (recall, precision) down the ranking, (n,) float each
+    curves: dict = field(repr=False)  # class -> (recall, precision) down the ranking, (n,) float each
+    detections: pd.DataFrame = field(repr=False)  # a row a detection: ID, place (of its mask in the row, from 1),
+    # class, confidence, hit (the true cell that it hits, or 0), cell (the one its mask fits, or 0), y0, x0, y1, x1 (px)
+    cells: pd.DataFrame = field(repr=False)  # a row a true cell of the scored images: ID, cell, Label (label set),
+    # place (of the mask that fits it best, or 0), y0, x0, y1, x1 (px)
     images: int  # images that were scored
     left_out: list  # IDs of the truth that are not in the submission and were not counted
     mode: str  # 'strict' or 'verified'
@@ -121,37 +184,71 @@ class Score:
         classes = {str(c): float(ap) for c, ap in self.classes.ap.dropna().items()}
         return json.dumps(dict(mean=self.mean, classes=classes))
 
-def _image_detections(row, cells, truth, threshold, verified):
-    "Classes, confidences and hits of a row, in the row's order."
-    if cells.shape != (row.height, row.width):
+_box = ['y0', 'x0', 'y1', 'x1']
+
+def _fitting(iou, numbers, threshold):
+    "For each row of `iou` the number of the column that it overlaps most, 0 if that is below the threshold."
+    iou, numbers = np.pad(iou, ((0, 0), (0, 1))), np.append(numbers, 0)
+    return np.where(iou.max(1) >= threshold, numbers[iou.argmax(1)], 0)
+
+def _table(parts):
+    "One table from tables given as dicts of columns."
+    return pd.DataFrame({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
+
+def _match_row(row, image, truth, threshold, verified):
+    "The detections of a row and the true cells of its image, as the columns of the two tables of `Score`."
+    height, width, starts, values = image
+    if (height, width) != (row.height, row.width):
         raise ScoreError(f"ID {row.ID}: {row.width} x {row.height} px in the submission, but its true label map has "
-                         f"{cells.shape[1]} x {cells.shape[0]}; write masks at the image's original size")
-    texts = {text: i for i, text in enumerate(dict.fromkeys(d[2] for d in row.detections))}
-    try: runs = [decode_runs(text, row.height, row.width) for text in texts]
-    except SubmissionError as e: raise SubmissionError(f"row {row.line}, ID {row.ID}: {e}") from None
-    detections = [(c, p, texts[text]) for c, p, text in row.detections
-                  if len(runs[texts[text]]) and (verified is None or c in verified)]
-    classes, confidence, mask = np.array(detections, float).reshape(-1, 3).T
-    classes = classes.astype(int)
-    iou, numbers = overlaps(runs, cells)
+                         f"{width} x {height}; write masks at the image's original size")
+    runs = _row_runs(row)
+    iou, numbers = overlaps(list(runs.values()), starts, values, height*width)
     gone = sorted(set(truth) - set(numbers.tolist()))
     if gone: raise ScoreError(f"ID {row.ID}: cell {gone[0]} of the table is not in its label map ({len(gone)} such)")
     labels = [truth.get(k, frozenset()) for k in numbers.tolist()]
-    return classes, confidence, image_hits(classes, confidence, iou[mask.astype(int)], labels, threshold)
+    place = {text: i for i, (text, r) in enumerate(runs.items()) if len(r)}
+    kept = [(c, p, place[text]) for c, p, text in row.detections
+            if text in place and (verified is None or c in verified)]
+    classes, confidence, mask = np.array(kept, float).reshape(-1, 3).T
+    classes, mask = classes.astype(int), mask.astype(int)
+    hit = np.append(numbers, 0)[image_hits(classes, confidence, iou[mask], labels, threshold)]
+    owner = np.repeat(np.arange(len(runs)), [len(r) for r in runs.values()])
+    boxes = _boxes(np.concatenate([np.zeros((0, 2), int), *runs.values()]), owner, len(runs), height)[mask]
+    detections = {'ID': np.full(len(mask), row.ID, object), 'place': mask + 1, 'class': classes,
+                  'confidence': confidence, 'hit': hit, 'cell': _fitting(iou, numbers, threshold)[mask], **dict(zip(_box, boxes.T))}
+    inside = values > 0
+    boxes = _boxes(np.stack([starts, np.append(starts[1:], height*width)], 1)[inside],
+                   np.searchsorted(numbers, values[inside]), len(numbers), height)
+    cells = dict(ID=np.full(len(numbers), row.ID, object), cell=numbers, Label=np.array(labels, object),
+                 place=_fitting(iou.T, np.arange(1, len(runs) + 1), threshold), **dict(zip(_box, boxes.T)))
+    return detections, cells
 
-def _summary(found, n_truth, **kwargs):
-    "The Score of all detections: columns class, confidence, hit."
-    classes, confidence, hit = found
+def _summary(detections, n_truth, **kwargs):
+    "The Score of all detections."
     rows, curves = [], {}
     for c, name in enumerate(class_names):
-        mine = classes == c
-        ap, *curves[c] = average_precision(confidence[mine], hit[mine], n_truth[c])
-        rows.append((name, ap, n_truth[c], int(mine.sum()), int(hit[mine].sum())))
+        mine = detections[detections['class'] == c]
+        hit = mine.hit.to_numpy() > 0
+        ap, *curves[c] = average_precision(mine.confidence, hit, n_truth[c])
+        rows.append((name, ap, n_truth[c], len(mine), int(hit.sum())))
     table = pd.DataFrame(rows, columns=['name', 'ap', 'truth', 'predicted', 'hits']).rename_axis('class')
     if not table.truth.any(): raise ScoreError("no true cell of the scored images has a label: nothing to score")
-    return Score(float(table.ap.mean()), table, {c: tuple(v) for c, v in curves.items() if n_truth[c]}, **kwargs)
+    curves = {c: tuple(v) for c, v in curves.items() if n_truth[c]}
+    return Score(float(table.ap.mean()), table, curves, detections, **kwargs)
 
-# %% ../nbs/14_score.ipynb #0045b535
+# %% ../nbs/14_score.ipynb #e7bf7326
+def _read_ahead(function, items, n=2):
+    "Each item with `function` of it, computed up to n items ahead."
+    waiting = deque()
+    with ThreadPoolExecutor(n) as pool:
+        for item in items:
+            waiting.append((item, pool.submit(function, item)))
+            if len(waiting) > n:
+                item, result = waiting.popleft()
+                yield item, result.result()
+        for item, result in waiting: yield item, result.result()
+
+# %% ../nbs/14_score.ipynb #1856213f
 def _check_choices(mode, missing, threshold, image_labels):
     for name, value, choices in [('mode', mode, ('strict', 'verified')), ('missing', missing, ('ignore', 'count'))]:
         if value not in choices: raise ScoreError(f"{name} is {value!r} and must be {' or '.join(map(repr, choices))}")
@@ -161,8 +258,8 @@ def _check_choices(mode, missing, threshold, image_labels):
 
 def score_submission(
     submission,  # CSV file
-    masks_dir,  # folder with the true label maps, <ID>.png
-    cells_csv,  # true labels: CSV file or DataFrame with ID, cell, Label
+    masks_dir,  # folder with the true label maps, <ID>.png; or all of the truth as a submission-like CSV file
+    cells_csv=None,  # true labels: CSV file or DataFrame with ID, cell, Label; None if `masks_dir` is a CSV file
     threshold: float = 0.6,  # IoU in 0..1 from which a detection counts
     mode: str = 'strict',  # 'strict' or 'verified': also drop detections of classes not verified in their image
     missing: str = 'ignore',  # 'ignore' or 'count' the cells of images that are not in the submission
@@ -170,20 +267,22 @@ def score_submission(
 ) -> Score:
     "Mean average precision of a submission."
     _check_choices(mode, missing, threshold, image_labels)
-    truth, found, scored = read_truth(cells_csv), [], set()
-    for row in read_submission(submission):
-        path, cells = Path(masks_dir)/f'{row.ID}.png', truth.get(row.ID, {})
-        if not path.is_file(): raise ScoreError(f"ID {row.ID} of {submission} has no true label map {path}")
+    truth, read = _open_truth(masks_dir, cells_csv)
+    nothing = SubmissionRow(0, '', 1, 1, []), (1, 1, np.zeros(1, int), np.zeros(1, int))
+    found, scored = [_match_row(*nothing, {}, threshold, None)], set()     # the tables' columns, even without images
+    for row, image in _read_ahead(lambda row: read(row.ID), read_submission(submission)):
+        cells = truth.get(row.ID, {})
+        if image is None: raise ScoreError(f"ID {row.ID} of {submission} has no true label map in {masks_dir}")
         named = (image_labels or {}).get(row.ID, ())
         verified = frozenset().union(*cells.values(), named) if mode == 'verified' else None
-        found.append(_image_detections(row, read_map(path), cells, threshold, verified))
+        found.append(_match_row(row, image, cells, threshold, verified))
         scored.add(row.ID)
     left_out = sorted(set(truth) - scored)
     counted = [i for i in truth if missing == 'count' or i in scored]
     n_truth = Counter(c for i in counted for labels in truth[i].values() for c in labels)
-    found = [np.concatenate(column) for column in zip(*found)] or [np.zeros(0, int), np.zeros(0), np.zeros(0, bool)]
-    return _summary(found, n_truth, images=len(scored), left_out=left_out if missing == 'ignore' else [],
-                    mode=mode, threshold=threshold)
+    detections, cells = (_table(parts) for parts in zip(*found))
+    return _summary(detections, n_truth, cells=cells, images=len(scored),
+                    left_out=left_out if missing == 'ignore' else [], mode=mode, threshold=threshold)
 
 # %% ../nbs/14_score.ipynb #45d0516b
 def plot_ap(
@@ -221,3 +320,99 @@ def plot_curves(
     ax.legend(fontsize=6, frameon=False, loc='center left', bbox_to_anchor=(1, 0.5))
     ax.spines[['top', 'right']].set_visible(False)
     return ax
+
+# %% ../nbs/14_score.ipynb #fcf24acd
+def possible_gains(
+    score: Score,
+) -> pd.DataFrame:  # a row a class with true cells: name, ap, reach (0..1); by_classes, in_all (gains of the mean)
+    "What the mean would gain if one class were perfect, with the masks as they are (by_classes) or in all."
+    table = score.classes[score.classes.truth > 0]
+    fitted = Counter(c for labels in score.cells.Label[score.cells.place > 0] for c in labels)
+    reach = np.array([fitted[c] for c in table.index]) / table.truth
+    gains = dict(by_classes=(reach - table.ap)/len(table), in_all=(1 - table.ap)/len(table))
+    return table[['name', 'ap']].assign(reach=reach, **gains).sort_values('in_all', ascending=False, kind='stable')
+
+# %% ../nbs/14_score.ipynb #2d2fc4cc
+def confusion(
+    score: Score,
+) -> pd.DataFrame:  # (19, 21) float: rows true classes; columns 0..18, 'none' (no other class), 'no mask'
+    "How many true labels of each class went to which class."
+    surest = score.detections.sort_values('confidence', ascending=False, kind='stable')
+    surest = surest.groupby(['ID', 'place'])['class'].agg(lambda c: list(dict.fromkeys(c))).to_dict()
+    counts = np.zeros((n_classes, n_classes + 2))
+    for image, place, labels in zip(score.cells.ID, score.cells.place, score.cells.Label):
+        taken = surest.get((image, place), [])[:len(labels)]
+        wrong = [c for c in taken if c not in labels]
+        for c in labels:
+            to = [c] if c in taken else wrong or [n_classes if place else n_classes + 1]
+            counts[c, to] += 1/len(to)
+    return pd.DataFrame(counts, columns=[*range(n_classes), 'none', 'no mask']).rename_axis('class')
+
+def plot_confusion(
+    table: pd.DataFrame,  # from `confusion`
+    ax=None,  # matplotlib axes; a new figure without
+):  # the axes
+    "The confusion of the classes with true cells, each row in shares of its sum."
+    import matplotlib.pyplot as plt
+    ax = ax or plt.subplots(figsize=(5, 3.4))[1]
+    table = table[table.sum(axis=1) > 0]
+    table = table.loc[:, (table.sum() > 0) | table.columns.isin(table.index)]
+    image = ax.imshow(table.div(table.sum(axis=1), axis=0), cmap='Blues', vmin=0, vmax=1)
+    ax.set_yticks(range(len(table)), [f'{class_names[c][:24]} {c}' for c in table.index], fontsize=7)
+    ax.set_xticks(range(table.shape[1]), table.columns, fontsize=7, rotation=90)
+    ax.set(xlabel='predicted', ylabel='true')
+    ax.figure.colorbar(image, ax=ax, label='share of the true cells')
+    return ax
+
+# %% ../nbs/14_score.ipynb #cbb57545
+def class_cases(
+    score: Score,
+    label: int,  # class 0..18
+) -> pd.DataFrame:  # a row a case: kind ('right', 'wrong', 'missed'), ID, cell, confidence, note, y0, x0, y1, x1 (px)
+    "The cells of a class that were right, wrong and missed; the surest first."
+    if label not in score.classes.index: raise ScoreError(f"class {label} is none of 0..{n_classes-1}")
+    own = score.detections[score.detections['class'] == label]
+    own = own.sort_values('confidence', ascending=False, kind='stable')
+    right, wrong = own[own.hit > 0], own[own.hit == 0]
+    labels = {(i, k): s for i, k, s in zip(score.cells.ID, score.cells.cell, score.cells.Label)}
+    def reason(image, cell):
+        if cell == 0: return 'no true cell'
+        if label in labels[image, cell]: return 'hit before'
+        return f"is {format_labels(labels[image, cell]) or 'without label'}"
+    hit = set(zip(right.ID, right.hit))
+    missed = score.cells[[label in s and (i, k) not in hit for (i, k), s in labels.items()]]
+    table = pd.concat([
+        right.assign(kind='right', cell=right.hit, note=''),
+        wrong.assign(kind='wrong', note=[reason(*key) for key in zip(wrong.ID, wrong.cell)]),
+        missed.assign(kind='missed', confidence=np.nan, note=np.where(missed.place > 0, 'not predicted', 'no mask'))])
+    return table[['kind', 'ID', 'cell', 'confidence', 'note', *_box]].reset_index(drop=True)
+
+# %% ../nbs/14_score.ipynb #cee631d5
+def _window(case, fields, masks):
+    "The field around a case, its box in yellow, the true cells outlined if `masks` is given."
+    pixels = fields.read(case.ID)
+    labels = read_map(Path(masks)/f'{case.ID}.png') if masks else np.zeros(pixels.shape[1:], np.uint8)
+    if pixels.shape[1:] != labels.shape or case.y1 > len(labels) or case.x1 > labels.shape[1]:
+        raise ScoreError(f"ID {case.ID}: the field has {pixels.shape[2]} x {pixels.shape[1]} px, the submission or the "
+                         f"label map has others; give the fields at the submission's size")
+    image = render_overlay(pixels, labels, numbers=False) if masks else np.ascontiguousarray(render_rgb(pixels))
+    thick = 1 + max(labels.shape)//1000
+    cv2.rectangle(image, (case.x0, case.y0), (case.x1 - 1, case.y1 - 1), (255, 255, 0), thick)
+    side = int(1.3*max(case.y1 - case.y0, case.x1 - case.x0)) + 8
+    top, left = (case.y0 + case.y1 - side)//2, (case.x0 + case.x1 - side)//2
+    return image[max(0, top):top+side, max(0, left):left+side]
+
+def show_cases(
+    cases: pd.DataFrame,  # from `class_cases`
+    fields,  # Fields from `open_fields`, at the submission's size
+    masks=None,  # folder with the true label maps, to outline the true cells
+    n: int = 6,  # cells a row
+):
+    "A gallery: a row of right cells, a row of wrong ones, a row of missed ones."
+    images, titles = [], []
+    for kind in ('right', 'wrong', 'missed'):
+        some = list(cases[cases.kind == kind].head(n).itertuples())
+        blank = n - len(some)
+        images += [_window(case, fields, masks) for case in some] + [np.full((8, 8, 3), 255, np.uint8)]*blank
+        titles += [f"{kind}{'' if kind == 'missed' else f' {c.confidence:.2f}'}\n{c.note}" for c in some] + ['']*blank
+    show_images(images, titles, size=1.4, columns=n)

@@ -413,7 +413,7 @@ def _photograph(rng, image, shape, unevenness, brightness, noise):
         field[k] = _expose(rng, cv2.resize(seen, shape[::-1], interpolation=cv2.INTER_CUBIC).clip(0), grain*noise)
     return field
 
-# %% ../nbs/02_simulate.ipynb #81b2a9ff
+# %% ../nbs/02_simulate.ipynb #17ace46b
 @dataclass
 class SimulatedField:
     "A field and the truth about it."
@@ -433,17 +433,24 @@ def _check_number(name, value, most, least=0, whole=False):
     if not isinstance(value, (int, np.integer) if whole else (int, float, np.number)) or not least <= value <= most:
         raise SimulateError(f"{name} {value!r}: expected a {'whole ' if whole else ''}number from {least} to {most}")
 
-def _draw_shapes(rng, shape, n, crowding, mitotic, spindle):
+def _most_cells(shape): return min(shape[0]*shape[1]//100, 65535)
+
+def _check_knobs(shape, n_cells=None, unseen=0, signal=0, crowding=None, mitotic=0, brightness=0, unevenness=0, noise=0):
+    shares = dict(unseen=unseen, crowding=0 if crowding is None else crowding, mitotic=mitotic, unevenness=unevenness)
+    for name, value in shares.items(): _check_number(name, value, 1)
+    for name, value in dict(signal=signal, brightness=brightness, noise=noise).items(): _check_number(name, value, 100)
+    if n_cells is not None: _check_number('n_cells', n_cells, _most_cells(shape), 1, whole=True)
+
+def _draw_shapes(rng, shape, n, crowding, mitotic, labels):
     "The cell line, the shapes of n cells, and which of them divide (n,) bool."
     line, drawn, spread = _draw_line(rng), rng.beta(1, 2), np.exp(rng.normal(0, 0.2))
     crowding = drawn if crowding is None else crowding
-    most = min(shape[0]*shape[1]//100, 65535)
-    n = min(most, int(np.clip((12+10*crowding)*spread, 9, 35))) if n is None else n
-    _check_number('crowding', crowding, 1)
-    _check_number('n_cells', n, most, 1, whole=True)
+    n = min(_most_cells(shape), int(np.clip((12+10*crowding)*spread, 9, 35))) if n is None else n
     diameter = min(np.sqrt(4/np.pi*(0.25+1.1*crowding)*shape[0]*shape[1]/n), 0.9*min(shape))
     divides = rng.uniform(0, 1, n) < mitotic
-    if spindle and not divides.any(): divides[rng.integers(n)] = True
+    odd = rng.integers(n)      # each label needs a cell that can show it
+    if labels & _needs_nucleus and divides.all(): divides[odd] = False
+    if SPINDLE in labels and not divides.any(): divides[odd] = True
     places = _place(rng, shape, n, 0.75*diameter, rng.uniform(0, 0.6))
     return line, [_draw_shape(rng, line, at, diameter, m) for at, m in zip(places, divides)], divides
 
@@ -471,7 +478,7 @@ def _paint(rng, line, shapes, cells, nuclei, sets, strengths, signal):
         image[(slice(None), *c.box)] += _fill(own, c, sets[k-1], strengths, signal)
     return image
 
-# %% ../nbs/02_simulate.ipynb #ae9edeab
+# %% ../nbs/02_simulate.ipynb #4efc3421
 def simulate_field(
     size=1024,  # pixels: one number, or (height, width)
     n_cells: int = None,  # cells in the field; None: as real fields have, 9 to 35
@@ -479,7 +486,7 @@ def simulate_field(
     seed=0,  # integer >= 0, or several; the same seed gives the same bytes
     unseen: float = 0.3,  # share of its image's labels that a cell does not show, 0..1
     signal: float = 1.,  # brightness of the protein against haze and noise, 0..100
-    crowding: float = None,  # 0 = cells far apart, 1 = hardly a gap; None: drawn
+    crowding: float = None,  # 0 = cells far apart, 1 = crowded, few gaps; None: drawn
     mitotic: float = 0.02,  # share of cells that divide, 0..1; in an image with label 11 at least one does
     brightness: float = 1.,  # of all channels, 0..100; 0.2 is a dim field
     unevenness: float = 0.25,  # share of the light that is missing where it is darkest, 0..1
@@ -487,12 +494,11 @@ def simulate_field(
 ) -> SimulatedField:
     "A field of cells, and the truth about it."
     shape = _check_size(size)
-    for name, value in dict(unseen=unseen, mitotic=mitotic, unevenness=unevenness).items(): _check_number(name, value, 1)
-    for name, value in dict(signal=signal, brightness=brightness, noise=noise).items(): _check_number(name, value, 100)
+    _check_knobs(shape, n_cells, unseen, signal, crowding, mitotic, brightness, unevenness, noise)
     place, tell, paint, camera = _streams(seed, 4)
     drawn = draw_label_sets(1, tell.integers(0, 2**31, 2).tolist())[0]
     labels = drawn if labels is None else _check_labels(labels)
-    line, shapes, divides = _draw_shapes(place, shape, n_cells, crowding, mitotic, SPINDLE in labels)
+    line, shapes, divides = _draw_shapes(place, shape, n_cells, crowding, mitotic, labels)
     cells, nuclei = _label_maps(shapes, shape, 1.)
     sets = _cell_labels(tell, labels, divides, unseen)
     strengths = np.exp(paint.normal(0, 0.3, n_classes)).clip(0.5, 1.5).tolist()
@@ -541,7 +547,7 @@ def _write_tables(out, train, test, sets, shape):
     _write_table(out/'sample_submission.csv', sample)
     _write_table(out/'train.csv', pd.DataFrame(dict(ID=train, Label=[format_labels(s) for s in sets[:len(train)]])))
 
-# %% ../nbs/02_simulate.ipynb #c8c3d274
+# %% ../nbs/02_simulate.ipynb #ab3f0520
 def simulate_dataset(
     out,  # folder to write to
     fields: int = 24,  # training fields
@@ -557,6 +563,7 @@ def simulate_dataset(
     test = max(1, fields//4) if test is None else test
     _check_number('test', test, 10**6, whole=True)
     out, shape, sets = Path(out), _check_size(size), draw_label_sets(fields+test, [seed, 0], classes)
+    _check_knobs(shape, **options)
     _prepare(out, dict(fields=fields, size=shape, seed=seed, test=test, classes=classes and sorted(classes), **options))
     tasks = [('train', i) for i in range(fields)] + [('test', i) for i in range(test)]
     IDs = [_image_id(seed, split, i) for split, i in tasks]

@@ -7,7 +7,7 @@ __all__ = ['columns', 'SubmissionError', 'column_runs', 'encode_cells', 'encode_
            'format_prediction', 'SubmissionRow', 'read_submission', 'write_submission', 'read_map', 'prediction_rows',
            'check_submission']
 
-# %% ../nbs/13_submit.ipynb #340f1d62
+# %% ../nbs/13_submit.ipynb #189cecd3
 import base64
 import csv
 import math
@@ -17,12 +17,12 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from .classes import n_classes
 from .fields import atomic_path
+from .segment import SegmentError, read_label_map
 
 # %% ../nbs/13_submit.ipynb #ffd8aa70
 class SubmissionError(ValueError):
@@ -40,7 +40,7 @@ def column_runs(
     starts = np.sort(np.concatenate([[0], x*height + y + 1, tops*height]))
     return starts, cells[starts % height, starts // height]
 
-# %% ../nbs/13_submit.ipynb #a1ebda40
+# %% ../nbs/13_submit.ipynb #91cfa521
 def _counts(starts, values, n_pixels):
     "Counts of all labels behind one another, the place of each label's first count, and the labels."
     ends = np.append(starts[1:], n_pixels)
@@ -69,7 +69,9 @@ def _letters(counts, first):
 
 def _pack(letters): return base64.b64encode(zlib.compress(letters, 9)).decode()
 
-# %% ../nbs/13_submit.ipynb #8c6acd69
+def _empty_mask(n_pixels): return _pack(_letters(np.array([n_pixels]), np.zeros(1, int))[0])
+
+# %% ../nbs/13_submit.ipynb #dd4e4468
 def encode_cells(
     cells: np.ndarray,  # label map: (H, W) integers, 0 = background
 ) -> dict:  # cell number -> its mask as a text, in rising order of the numbers
@@ -82,8 +84,7 @@ def encode_mask(
     mask: np.ndarray,  # (H, W) bool; may be empty
 ) -> str:  # the mask as a text
     "The text of a single mask."
-    counts = np.array([mask.size])
-    return encode_cells(mask.astype(np.uint8)).get(1) or _pack(_letters(counts, np.zeros(1, int))[0])
+    return encode_cells(mask.astype(np.uint8)).get(1) or _empty_mask(mask.size)
 
 # %% ../nbs/13_submit.ipynb #c7b45062
 def _unpack(text, n_pixels):
@@ -155,7 +156,7 @@ def decode_box(
     column = (x - x0)*box_height - y0
     return int(y0), int(x0), _paint(column + top, column + bottom, int(box_height), int(x[-1] - x0 + 1))
 
-# %% ../nbs/13_submit.ipynb #004d8c4e
+# %% ../nbs/13_submit.ipynb #a3391a4c
 columns = ['ID', 'ImageWidth', 'ImageHeight', 'PredictionString']
 
 def format_prediction(
@@ -169,7 +170,7 @@ def format_prediction(
         if not (0 <= label < n_classes and 0 <= confidence <= 1):
             raise SubmissionError(f"class {label} with confidence {confidence}: expected 0..{n_classes-1} and 0..1")
         parts.append(f'{label} {confidence:.6g} {mask}')
-    return ' '.join(parts) or f'0 1 {_pack(_letters(np.array([height*width]), np.zeros(1, int))[0])}'
+    return ' '.join(parts) or f'0 1 {_empty_mask(height*width)}'
 
 # %% ../nbs/13_submit.ipynb #d9acee88
 class SubmissionRow(NamedTuple):
@@ -275,16 +276,14 @@ def write_submission(
     added = len(set(sizes or ()) - set(places))
     return dict(images=len(places) + added, added=added, detections=detections, bytes=os.path.getsize(path))
 
-# %% ../nbs/13_submit.ipynb #0c88eede
+# %% ../nbs/13_submit.ipynb #3473a72f
 def read_map(
     path,  # PNG with one channel of 8 or 16 bit
-) -> np.ndarray:  # label map: (H, W) uint8 or uint16
-    "A label map from its file."
-    if not Path(path).is_file(): raise SubmissionError(f"{path}: there is no such label map")
-    cells = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if os.path.getsize(path) else None
-    if cells is None: raise SubmissionError(f"{path}: not an image that can be read; make this label map again")
-    if cells.ndim != 2: raise SubmissionError(f"{path}: {cells.shape[2]} channels; a label map has one")
-    return cells
+) -> np.ndarray:  # label map: (H, W) uint16
+    "A label map from its file; what is wrong with it is a SubmissionError."
+    try: return read_label_map(path)
+    except FileNotFoundError: raise SubmissionError(f"{path}: there is no such label map") from None
+    except SegmentError as e: raise SubmissionError(str(e)) from None
 
 def _resize(cells, height, width):
     "The nearest pixel's label, from centre to centre."

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['TrainError', 'pick_device', 'pick_precision', 'autocast_network', 'read_ahead', 'epoch_seed', 'CellBatches',
-           'turn_and_flip', 'change_brightness', 'Augment', 'class_average_precision', 'winner_rate', 'mean_loss',
-           'RecorderCallback', 'write_checkpoint', 'read_checkpoint', 'load_checkpoint', 'best_epoch',
-           'CheckpointCallback', 'train_network', 'plot_history']
+           'turn_and_flip', 'change_brightness', 'Augment', 'class_average_precision', 'winner_rate',
+           'parameter_groups', 'mean_loss', 'RecorderCallback', 'write_checkpoint', 'read_checkpoint',
+           'load_checkpoint', 'best_epoch', 'CheckpointCallback', 'read_history', 'train_network', 'plot_history']
 
-# %% ../nbs/10_train.ipynb #748e4ea0
-import hashlib, json, time
+# %% ../nbs/10_train.ipynb #bdd7dfe8
+import csv, hashlib, json, time
 from functools import partial
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,10 +25,10 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.learner import Callback, CancelFitException, CancelValidException, Learner, TrainEvalCallback
-from fastai.optimizer import Adam
+from fastai.optimizer import OptimWrapper
 from fastcore.basics import noop
 
-from .classes import class_names, n_classes
+from .classes import n_classes
 from .dataset import balance_rows, cell_targets, cell_weights, check_cell_labels, find_cells
 from .fields import atomic_path
 from .loss import get_loss, losses
@@ -189,7 +189,7 @@ def _average_precision(p, positive):
     hits = np.cumsum(positive[order])[last]
     return float((np.diff(hits, prepend=0) * hits/(last + 1)).sum() / hits[-1])
 
-# %% ../nbs/10_train.ipynb #40fdcc1c
+# %% ../nbs/10_train.ipynb #aed895f3
 def winner_rate(
     done: float,  # share of the training that is done, 0..1
     lr: np.ndarray,  # rate at the start, one for each parameter group
@@ -197,12 +197,19 @@ def winner_rate(
     "The 2018 winner's learning rate, which falls after 25, 35, 45 and 50 of 55 epochs."
     return lr * (1, 1/2, 1/4, 1/10, 1/30)[int(sum(done >= d/55 - 1e-9 for d in (25, 35, 45, 50)))]
 
-# the winner had Adam as torch has it; one cycle goes with fastai's settings
-_adam = {'one-cycle': dict(), 'winner': dict(sqr_mom=0.999, eps=1e-8)}
+# %% ../nbs/10_train.ipynb #75d803ff
+_adam = {'one-cycle': dict(betas=(0.9, 0.99), eps=1e-5), 'winner': dict(betas=(0.9, 0.999), eps=1e-8)}
 
-# %% ../nbs/10_train.ipynb #565ce32e
-_columns = ['epoch', 'train_loss', 'valid_loss', 'macro_ap', 'lr', 'seconds']
+def parameter_groups(
+    net: CellNet,  # the network
+) -> list:  # [body, body without decay, head, head without decay], lists of parameters
+    "A network's parameters by where they are, and by whether they decay."
+    return [[p for p in part if (p.ndim > 1) == decays] for part in split_parameters(net) for decays in (True, False)]
 
+def _optimizer(schedule, fused):
+    return partial(OptimWrapper, opt=torch.optim.AdamW, fused=fused, **_adam[schedule])
+
+# %% ../nbs/10_train.ipynb #6e7c0706
 def mean_loss(
     losses: list,  # of scalar tensors, one a batch
     cells: list,  # of int: cells in each batch
@@ -215,6 +222,9 @@ def mean_loss(
     if len(bad): raise TrainError(f"the loss is {values[bad[0]]} in {part} batch {bad[0]}: training stopped; the checkpoint is that of the epoch "
                                   "before. A lower lr, or precision='float32', may help")
     return float(np.average(values, weights=cells))
+
+# %% ../nbs/10_train.ipynb #e8d6087b
+_columns = ['epoch', 'train_loss', 'valid_loss', 'macro_ap', 'lr', 'seconds']
 
 class RecorderCallback(Callback):
     "Keeps the history of a training, a dict an epoch, and stops it when a loss is no number."
@@ -252,22 +262,17 @@ class RecorderCallback(Callback):
         row = self.row | dict(macro_ap=macro, lr=float(self.opt.hypers[-1]['lr']), seconds=time.perf_counter() - self.began)
         return {k: row[k] for k in _columns} | {f'ap{c}': float(v) for c, v in enumerate(ap)}
 
-# %% ../nbs/10_train.ipynb #83f5a29e
+# %% ../nbs/10_train.ipynb #b3a24ffb
 def write_checkpoint(
     path,  # file to write, .safetensors
     net: CellNet,  # the network
-    opt,  # fastai optimiser
+    opt,  # its optimiser, of torch
     best: dict | None = None,  # further weights by name: those of the best epoch
     **info,  # what else to keep: anything that JSON can hold
 ):
     "Write weights, optimiser and `info` in one file."
-    tensors = {f'net.{k}': v for k, v in net.state_dict().items()} | {f'best.{k}': v for k, v in (best or {}).items()}
-    plain, state = [], opt.state_dict()
-    for i, values in enumerate(state['state']):
-        tensors |= {f'opt.{i}.{k}': v for k, v in values.items() if isinstance(v, torch.Tensor)}
-        plain.append({k: v for k, v in values.items() if not isinstance(v, torch.Tensor)})
-    info |= dict(opt=plain, hypers=[{k: float(v) for k, v in h.items()} for h in state['hypers']])
-    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    parts = dict(net=net.state_dict(), best=best or {}, opt={f'{i}.{k}': v for i, values in opt.state_dict()['state'].items() for k, v in values.items()})
+    tensors = {f'{part}.{k}': v.detach().cpu().contiguous() for part, values in parts.items() for k, v in values.items()}
     with atomic_path(path) as p: safetensors.torch.save_file(tensors, p, metadata=dict(training=json.dumps(info)))
 
 def read_checkpoint(
@@ -282,21 +287,23 @@ def read_checkpoint(
 def load_checkpoint(
     path,  # file written by `write_checkpoint`
     net: CellNet,  # the network, changed in place
-    opt,  # its fastai optimiser, changed in place
+    opt,  # its optimiser, changed in place
 ) -> dict | None:  # weights of the best epoch, if the file has them
     "Bring network and optimiser to where they were."
-    info, parts = read_checkpoint(path), dict(net={}, opt={}, best={})
+    parts = dict(net={}, opt={}, best={})
     for k, v in safetensors.torch.load_file(path).items():
         part, name = k.split('.', 1)
         parts[part][name] = v
     net.load_state_dict(parts['net'])
+    state, parameters = {}, [p for group in opt.param_groups for p in group['params']]
     for k, v in parts['opt'].items():
         i, name = k.split('.')
-        info['opt'][int(i)][name] = v.to(next(net.parameters()).device)
-    opt.load_state_dict(dict(state=info['opt'], hypers=info['hypers']))
+        # in the layout that its parameter has in memory: the fused step takes that for granted
+        state.setdefault(int(i), {})[name] = torch.empty_like(parameters[int(i)]).copy_(v) if v.ndim else v
+    opt.load_state_dict(opt.state_dict() | dict(state=state))
     return parts['best'] or None
 
-# %% ../nbs/10_train.ipynb #6d56caf1
+# %% ../nbs/10_train.ipynb #f71ad7ee
 def best_epoch(
     history: list,  # of dicts with macro_ap
 ) -> int:  # the first with the greatest macro average precision; -1 without epochs
@@ -312,19 +319,20 @@ class CheckpointCallback(Callback):
         history, patience = self.recorder.history, self.settings['patience']
         if self.epoch < len(history) - 1: return     # of before the interruption
         if patience and best_epoch(history) == self.epoch: self.best = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
-        write_checkpoint(self.folder/'checkpoint.safetensors', self.model, self.opt, self.best, settings=self.settings, history=history)
+        write_checkpoint(self.folder/'checkpoint.safetensors', self.model, self.opt.opt, self.best, settings=self.settings, history=history)
         with atomic_path(self.folder/'history.csv') as p: pd.DataFrame(history).to_csv(p, index=False)
     def before_epoch(self):
         history, patience = self.recorder.history, self.settings['patience']
         if patience and self.epoch - 1 - best_epoch(history[:self.epoch]) >= patience: raise CancelFitException
 
-# %% ../nbs/10_train.ipynb #0537e8e3
+# %% ../nbs/10_train.ipynb #3318a24e
 def _check_choices(s):
     for name, low in dict(epochs=1, batch_size=2, seed=0, body_rate=0, brightness=0, weight_decay=0).items():
         if not s[name] >= low: raise TrainError(f"{name} is {s[name]!r} and must be {low} or more")
     if not s['lr'] > 0: raise TrainError(f"lr is {s['lr']!r} and must be greater than 0")
-    for name, choices in dict(loss=losses, schedule=_adam).items():
-        if s[name] not in choices: raise TrainError(f"{name} is {s[name]!r} and must be {' or '.join(map(repr, choices))}")
+    for name, known in dict(loss=losses, schedule=_adam).items():
+        if s[name] not in known: raise TrainError(f"{name} is {s[name]!r} and must be {' or '.join(map(repr, known))}")
+    pick_precision(s['precision'], pick_device(s['device']))
     if s['start'] is not None and s['pretrained']: raise TrainError("give start or pretrained, not both: a network has one beginning")
     if s['patience'] is not None and (s['valid_ids'] is None or not s['patience'] >= 1):
         raise TrainError(f"patience is {s['patience']!r}: it needs to be 1 or more, and valid_ids whose cells are looked at")
@@ -337,19 +345,28 @@ def _split(cell_labels, valid_ids):
     if (~valid).sum() < 2: raise TrainError(f"{(~valid).sum()} labelled cells to learn from (and {valid.sum()} for validation): a training needs 2 or more")
     return valid
 
-def _all_settings(choices, store, cell_labels, targets, weights, valid):
+def _identity(choices, store, cell_labels, loaders):
     "What a training is known by, as JSON can hold it."
-    names = '\n'.join(f'{i} {c} {v}' for i, c, v in zip(cell_labels['ID'], cell_labels['cell'], valid))
-    start, pretrained = choices['start'], choices['pretrained']
-    own = dict(start=None if start is None else read_model(start)['sha256'], pretrained=str(pretrained), crop_size=store.size,
-               labels=hashlib.sha256(names.encode() + targets.tobytes() + weights.tobytes()).hexdigest()[:16])
-    return json.loads(json.dumps({k: v for k, v in choices.items() if k != 'valid_ids'} | own, default=lambda number: number.item()))
+    valid = cell_labels['ID'].isin([] if choices['valid_ids'] is None else list(choices['valid_ids']))
+    digest = hashlib.sha256('\n'.join(f'{i} {c} {v}' for i, c, v in zip(cell_labels['ID'], cell_labels['cell'], valid)).encode())
+    for loader in loaders:
+        for values in loader.values: digest.update(values.numpy().tobytes())
+    own = dict(start=choices['start'] and read_model(choices['start'])['sha256'], pretrained=str(choices['pretrained']), crop_size=store.size,
+               labels=digest.hexdigest()[:16])
+    return json.loads(json.dumps({k: v for k, v in choices.items() if k not in ('valid_ids', 'device')} | own, default=lambda number: number.item()))
 
-# %% ../nbs/10_train.ipynb #e8883935
+# %% ../nbs/10_train.ipynb #50ee3cfe
 def _check_settings(folder, was, now):
     if was is None: raise TrainError(f"{folder} holds a model that was not trained here; take another folder, or redo=True to replace it")
     other = [f"{k} was {was.get(k)!r}, now {now.get(k)!r}" for k in {**now, **was} if was.get(k) != now.get(k)]
     if other: raise TrainError(f"{folder} holds a training with other settings: {'; '.join(other)}. Take another folder, or redo=True to start anew")
+
+def read_history(
+    path,  # history.csv
+) -> list:  # of dicts, one an epoch
+    "A training's history, digit by digit."
+    with open(path, newline='') as file:
+        return [{k: int(v) if k == 'epoch' else float(v or 'nan') for k, v in row.items()} for row in csv.DictReader(file)]
 
 def _look_up(folder, settings, redo):
     "The history so far, and whether the training is finished."
@@ -362,9 +379,9 @@ def _look_up(folder, settings, redo):
         return was['history'], False
     if not model.exists(): return [], False
     _check_settings(folder, read_model(folder)['info'].get('settings'), settings)
-    return pd.read_csv(history, float_precision='round_trip').to_dict('records'), True
+    return read_history(history), True
 
-# %% ../nbs/10_train.ipynb #a4075dd6
+# %% ../nbs/10_train.ipynb #bfc21e96
 def _make_network(store, arch, start, pretrained, hidden, dropout):
     if start is None:
         config, given = timm.get_pretrained_cfg(arch) if timm.is_model(arch) else None, dict(hidden=hidden, dropout=dropout)
@@ -378,47 +395,54 @@ def _make_network(store, arch, start, pretrained, hidden, dropout):
     if dropout is not None: net.head.dropout.p = net.settings['dropout'] = dropout
     return net
 
-def _make_loaders(store, cell_labels, targets, weights, valid, batch_size, balance, seed):
-    rows, sets = find_cells(store.table(['ID', 'cell']), cell_labels), list(cell_labels['Label'][~valid])
+def _make_loaders(store, cell_labels, choices):
+    "Batches to learn from, and to validate on."
+    check_cell_labels(cell_labels)
+    valid, balance = _split(cell_labels, choices['valid_ids']), choices['balance']
+    rows, targets, weights = find_cells(store.table(['ID', 'cell']), cell_labels), cell_targets(cell_labels), cell_weights(cell_labels)
+    if choices['patience'] and not (targets[valid] > 0.5).any(): raise TrainError("patience: no validation cell has a label, so none can be ranked better")
+    sets = list(cell_labels['Label'][~valid])
     rule = dict(rule=balance) if isinstance(balance, str) else dict(zip(('cap', 'floor'), balance or ()))
-    choose = (lambda s: balance_rows(sets, seed=s, **rule)) if rule else None
-    return (CellBatches(store, rows[~valid], targets[~valid], weights[~valid], batch_size, seed, choose),
-            CellBatches(store, rows[valid], targets[valid], weights[valid], batch_size))
+    choose = (lambda seed: balance_rows(sets, seed=seed, **rule)) if rule else None
+    return (CellBatches(store, rows[~valid], targets[~valid], weights[~valid], choices['batch_size'], choices['seed'], choose),
+            CellBatches(store, rows[valid], targets[valid], weights[valid], choices['batch_size']))
 
-# %% ../nbs/10_train.ipynb #71f99f55
-def _make_learner(net, loaders, device, dtype, folder, settings, history, progress):
+# %% ../nbs/10_train.ipynb #679dddff
+def _report(targets):
+    "How many cells there are, and which classes cannot be learnt."
+    none = [str(c) for c in range(n_classes) if not (targets[:, c] > 0.5).any()]
+    print(f"{len(targets):,} cells to learn from" + (f"; no cell of class {', '.join(none)}" if none else ''))
+
+def _make_learner(net, loaders, device, folder, settings, history, progress):
+    folder.mkdir(parents=True, exist_ok=True)
     net.to(device, memory_format=torch.channels_last)
     freeze(net, settings['body_rate'] == 0)
     callbacks = [TrainEvalCallback(), Augment(settings['seed'], settings['flips'], settings['brightness']), GradientClip(1.),
                  RecorderCallback(history), CheckpointCallback(folder, settings)] + [ProgressCallback()]*progress
-    learn = Learner(DataLoaders(*loaders, device=device), net, get_loss(settings['loss']), partial(Adam, **_adam[settings['schedule']]),
-                    splitter=split_parameters, wd=settings['weight_decay'], cbs=callbacks, default_cbs=False)
+    optimizer, decay = _optimizer(settings['schedule'], fused=device.type in ('cpu', 'cuda')), settings['weight_decay']
+    learn = Learner(DataLoaders(*loaders, device=device), net, get_loss(settings['loss']), optimizer, splitter=parameter_groups,
+                    wd=[decay, 0, decay, 0], cbs=callbacks, default_cbs=False)
     if not progress: learn.logger = noop
-    if dtype == torch.float16: learn.to_fp16()     # scales the gradients
+    if pick_precision(settings['precision'], device) == torch.float16: learn.to_fp16()     # scales the gradients
     learn.create_opt()
-    if history: learn.checkpoint.best = load_checkpoint(folder/'checkpoint.safetensors', net, learn.opt)
+    if history: learn.checkpoint.best = load_checkpoint(folder/'checkpoint.safetensors', net, learn.opt.opt)
     return learn
 
-def _fit(learn, device, dtype, settings, start_epoch):
-    rates, epochs = np.array([settings['lr']*settings['body_rate'], settings['lr']]), settings['epochs']
-    with autocast_network(learn.model, device, dtype):
+def _fit(learn, device, settings, start_epoch):
+    rates, epochs = settings['lr']*np.repeat([settings['body_rate'], 1], 2), settings['epochs']
+    with autocast_network(learn.model, device, pick_precision(settings['precision'], device)):
         if settings['schedule'] == 'one-cycle': learn.fit_one_cycle(epochs, rates, start_epoch=start_epoch)
         else: learn.fit(epochs, rates, cbs=ParamScheduler(dict(lr=lambda done: winner_rate(done, rates))), start_epoch=start_epoch)
     if learn.recorder.problem: raise learn.recorder.problem
     if learn.checkpoint.best: learn.model.load_state_dict(learn.checkpoint.best)
 
-def _report(targets):
-    "Say which classes cannot be learnt."
-    none = [str(c) for c in range(n_classes) if not (targets[:, c] > 0.5).any()]
-    print(f"{len(targets):,} cells to learn from" + (f"; no cell of class {', '.join(none)}" if none else ''))
-
-# %% ../nbs/10_train.ipynb #61af34c2
+# %% ../nbs/10_train.ipynb #71c1c0f7
 def train_network(
     store,  # cell store
     cell_labels: pd.DataFrame,  # table of cell labels; may have weight (0..1) and soft targets t0..t18
     folder,  # the model's folder: weights.safetensors, model.json, history.csv; while it runs also checkpoint.safetensors
     arch: str = 'densenet121',  # name of a timm backbone
-    epochs: int = 10,
+    epochs: int = 10,  # 1 or more
     batch_size: int = 32,  # cells in a batch, at most; 2 or more
     lr: float = 1e-3,  # largest learning rate
     loss: str = 'focal',  # 'focal', 'winner', 'lovasz' or 'hardlog'
@@ -435,32 +459,28 @@ def train_network(
     hidden: int | None = None,  # values in the head's middle; None: 1024, or those of `start`
     dropout: float | None = None,  # of the head, 0..1; None: 0.5, or that of `start`
     precision: str = 'auto',  # 'auto', 'float32', 'bfloat16' or 'float16'
-    device: str = 'auto',
-    seed: int = 0,
+    device: str = 'auto',  # 'auto', 'cpu', 'cuda' ...
+    seed: int = 0,  # of all chance: weights, order, turns, dropout
     progress: bool = True,  # bars, and a row an epoch
     redo: bool = False,  # remove what the folder holds and start anew
 ) -> pd.DataFrame:  # history, a row an epoch: epoch, train_loss, valid_loss, macro_ap (0..1), lr, seconds, ap0..ap18
     "Train a network on cells; goes on where it was interrupted, returns at once if it is finished."
-    choices = {k: v for k, v in locals().items() if k not in ('store', 'cell_labels', 'folder', 'device', 'progress', 'redo')}
+    choices = {k: v for k, v in locals().items() if k not in ('store', 'cell_labels', 'folder', 'progress', 'redo')}
     _check_choices(choices)
-    check_cell_labels(cell_labels)
-    device, folder, valid = pick_device(device), Path(folder), _split(cell_labels, valid_ids)
-    dtype, targets, weights = pick_precision(precision, device), cell_targets(cell_labels), cell_weights(cell_labels)
-    settings = _all_settings(choices, store, cell_labels, targets, weights, valid)
+    device, folder, loaders = pick_device(device), Path(folder), _make_loaders(store, cell_labels, choices)
+    settings = _identity(choices, store, cell_labels, loaders)
     history, finished = _look_up(folder, settings, redo)
     if finished: return pd.DataFrame(history)
-    loaders = _make_loaders(store, cell_labels, targets, weights, valid, batch_size, balance, seed)
-    if progress: _report(targets[~valid])
-    folder.mkdir(parents=True, exist_ok=True)
+    if progress: _report(loaders[0].values[0])
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
         torch.manual_seed(seed)
         net = _make_network(store, arch, start, pretrained, hidden, dropout)
-        _fit(_make_learner(net, loaders, device, dtype, folder, settings, history, progress), device, dtype, settings, len(history))
-    save_network(net, folder, settings=settings, cells=np.rint(targets[~valid].sum(0)).astype(int).tolist())
+        _fit(_make_learner(net, loaders, device, folder, settings, history, progress), device, settings, len(history))
+    save_network(net, folder, settings=settings, cells=loaders[0].values[0].sum(0).round().int().tolist())
     (folder/'checkpoint.safetensors').unlink(missing_ok=True)
     return pd.DataFrame(history)
 
-# %% ../nbs/10_train.ipynb #cefeeecc
+# %% ../nbs/10_train.ipynb #290a2c89
 def plot_history(
     history: pd.DataFrame,  # a row an epoch, from `train_network` or history.csv
 ):  # matplotlib figure
@@ -471,7 +491,7 @@ def plot_history(
     figure, axes = plt.subplots(1, len(panels), figsize=(3.2*len(panels), 2.4), layout='constrained')
     for ax, columns in zip(axes, panels):
         for column in columns: ax.plot(history['epoch'] + 1, history[column], marker='.', label=column.split('_')[0])
-        ax.set(title=dict(train_loss='loss', macro_ap='mean average precision', lr='learning rate')[columns[0]], xlabel='epoch', ylim=(0, None))
+        ax.set(title=dict(train_loss='loss', macro_ap='mean average precision', lr='learning rate')[columns[0]], xlabel='epoch', ylim=(0, 1.05 if 'macro_ap' in columns else None))
         ax.spines[['top', 'right']].set_visible(False)
     if valid: axes[0].legend(frameon=False)
     plt.close(figure)
