@@ -163,7 +163,7 @@ def _open_truth(masks, cells):
         return *labels.shape, *column_runs(labels)
     return read_truth(cells), read
 
-# %% ../nbs/14_score.ipynb #64ee5d50
+# %% ../nbs/14_score.ipynb #937fd597
 @dataclass
 class Score:
     "How good a submission is."
@@ -215,7 +215,8 @@ def _match_row(row, image, truth, threshold, verified):
     owner = np.repeat(np.arange(len(runs)), [len(r) for r in runs.values()])
     boxes = _boxes(np.concatenate([np.zeros((0, 2), int), *runs.values()]), owner, len(runs), height)[mask]
     detections = {'ID': np.full(len(mask), row.ID, object), 'place': mask + 1, 'class': classes,
-                  'confidence': confidence, 'hit': hit, 'cell': _fitting(iou, numbers, threshold)[mask], **dict(zip(_box, boxes.T))}
+                  'confidence': confidence, 'hit': hit,
+                  'cell': _fitting(iou, numbers, threshold)[mask], **dict(zip(_box, boxes.T))}
     inside = values > 0
     boxes = _boxes(np.stack([starts, np.append(starts[1:], height*width)], 1)[inside],
                    np.searchsorted(numbers, values[inside]), len(numbers), height)

@@ -6,7 +6,7 @@
 __all__ = ['weights_files', 'UNetError', 'UpConv', 'SkipConv', 'DPNUNet', 'read_weights', 'convert_weights', 'load_unet',
            'download_weights', 'find_weights', 'unet_images', 'MergedUpConv', 'prepare_unet', 'predict_unet']
 
-# %% ../nbs/03_unet.ipynb #80a7387f
+# %% ../nbs/03_unet.ipynb #83ca2958
 import hashlib, json, pickle, zipfile
 from collections import OrderedDict, namedtuple
 from pathlib import Path
@@ -19,6 +19,7 @@ import torch
 from timm.models.dpn import DPN
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from .fields import atomic_path
 
@@ -285,7 +286,7 @@ def unet_images(
     small = {c: _reduced(field[c].astype(np.float32)*unit, scale) for c in sorted({c for n in names for c in _sees[n]} - {None})}
     return {n: np.stack([np.zeros_like(small[2]) if c is None else small[c] for c in _sees[n]]) for n in names}
 
-# %% ../nbs/03_unet.ipynb #a76ae114
+# %% ../nbs/03_unet.ipynb #af75b3cf
 class MergedUpConv(nn.Module):
     "Gives what `UpConv` gives, for inference, from four kernels of 2 x 2."
     def __init__(self, up: UpConv):
@@ -302,6 +303,20 @@ class MergedUpConv(nn.Module):
         result = torch.empty((n, four[0].shape[1], 2*h, 2*w), dtype=four[0].dtype, device=x.device, memory_format=torch.channels_last)
         for i, part in enumerate(four): result[:, :, i//2::2, i%2::2] = part[:, :, i//2:i//2+h, i%2:i%2+w]
         return result
+
+def _fold(conv, holder, name):
+    "Take the batch norm `name` of `holder`, which follows directly upon `conv`, into its weights; the ReLU stays."
+    norm = getattr(holder, name)
+    if not isinstance(norm, nn.BatchNorm2d): return
+    conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+    setattr(holder, name, nn.ReLU(inplace=True))
+
+def _fold_norms(net):
+    _fold(net.encoder_stages[0][0], net.encoder_stages[0], '1')
+    for block in net.encoder_stages.modules():
+        if not hasattr(block, 'c1x1_a'): continue
+        _fold(block.c1x1_a.conv, block.c3x3_b, 'bn')
+        _fold(block.c3x3_b.conv, block.c1x1_c, 'bn')
 
 def _fast_dtype(device):
     "The kind of number that a device multiplies fastest."
@@ -322,6 +337,7 @@ def prepare_unet(
     device = torch.device(('cuda' if torch.cuda.is_available() else 'cpu') if device == 'auto' else device)
     for i, up in enumerate(net.decoder_stages): net.decoder_stages[i] = MergedUpConv(up) if isinstance(up, UpConv) else up
     if isinstance(net.last_upsample, UpConv): net.last_upsample = MergedUpConv(net.last_upsample)
+    _fold_norms(net)
     net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
     for name, m in net.named_modules():
         if not isinstance(m, nn.Conv2d): continue
