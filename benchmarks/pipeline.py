@@ -1,8 +1,7 @@
-"Cost of segmenting and cropping against the number of fields, with one worker and with two: `python benchmarks/pipeline.py`"
+"Cost of segmenting and cropping against the number of fields, on one core: `python benchmarks/pipeline.py`"
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -20,16 +19,14 @@ child = '''
 import json, resource, sys, time
 import cv2
 from hpa_cells.pipeline import Run
-from hpa_cells.scale import workers
 cv2.setNumThreads(1)
-source, out, n = sys.argv[1:]
+source, out = sys.argv[1:]
 times = []
-with workers(int(n)) as m:
-    run = Run(out, progress=False, map=m)
-    for stage in (run.segment, run.crop):
-        start = time.perf_counter()
-        stage(source)
-        times.append(time.perf_counter() - start)
+run = Run(out, progress=False)
+for stage in (run.segment, run.crop):
+    start = time.perf_counter()
+    stage(source)
+    times.append(time.perf_counter() - start)
 print(json.dumps(dict(segment=times[0], crop=times[1], cells=len(run.store()), memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024)))
 '''
 
@@ -43,8 +40,8 @@ def repeat(source, out, n):
     return out
 
 
-def measure(source, out, workers):
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', child, source, out, str(workers)], capture_output=True, text=True, check=True,
+def measure(source, out):
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', child, source, out], capture_output=True, text=True, check=True,
                           env=os.environ | dict(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1'))
     result = json.loads(done.stdout.splitlines()[-1])
     result['disk'] = sum(p.stat().st_size for p in Path(out).rglob('*') if p.is_file())/1e6
@@ -58,22 +55,20 @@ def main():
     parser.add_argument('--size', type=int, default=2048)
     args = parser.parse_args()
     print(machine(cv2, np), '\n')
-    print('| fields | workers | segment, s | crop, s | s a field | cells | disk, MB | memory of the main process, MB |\n|---|---|---|---|---|---|---|---|')
-    seconds, points = {}, []
+    print('| fields | segment, s | crop, s | s a field | cells | disk, MB | memory of the process, MB |\n|---|---|---|---|---|---|---|')
+    points = []
     with TemporaryDirectory() as folder:
         source = simulate_dataset(Path(folder)/'ten', fields=10, size=args.size, seed=0, test=1)/'train'
         for n in args.fields:
             fields = repeat(source, Path(folder)/f'fields{n}', n)
-            for k in (1, 2):
-                r = measure(fields, Path(folder)/'run', k)
-                seconds[n, k] = r['segment'] + r['crop']
-                print(f"| {n} | {k} | {r['segment']:.1f} | {r['crop']:.1f} | {seconds[n, k]/n:.3f} | {r['cells']} | {r['disk']:.0f} | {r['memory']:.0f} |", flush=True)
-            points.append((n, seconds[n, 1], r['disk']))
+            r = measure(fields, Path(folder)/'run')
+            seconds = r['segment'] + r['crop']
+            print(f"| {n} | {r['segment']:.1f} | {r['crop']:.1f} | {seconds/n:.3f} | {r['cells']} | {r['disk']:.0f} | {r['memory']:.0f} |", flush=True)
+            points.append((n, seconds, r['disk']))
     n, time, disk = np.array(points).T
-    print(f'\ntwo workers: {", ".join(f"{seconds[m, 1]/seconds[m, 2]:.2f} times as fast at {m} fields" for m in args.fields)}')
     if len(n) > 1:
         (slope, start), (mb, _) = np.polyfit(n, time, 1), np.polyfit(n, disk, 1)
-        print(f'one worker, a straight line: {start:.1f} s and {slope:.3f} s a field')
+        print(f'\na straight line: {start:.1f} s and {slope:.3f} s a field')
         for name, m in (('the competition, 22,000 fields', 22_000), ('the atlas, 80,000 fields', 80_000)):
             print(f'{name}: {slope*m/3600:.1f} hours on one core, {mb*m/1000:.0f} GB')
 

@@ -204,14 +204,14 @@ def score(
     print(f"mean average precision {found.mean:.4f} of {found.images} images, {found.mode}"
           + (f"; {len(found.left_out)} images of the truth are not in the submission" if found.left_out else ''))
 
-# %% ../nbs/21_cli.ipynb #6de1b467
-demo_settings = dict(arch='resnet18', crop_size=64, epochs=12, pseudo_epochs=8, batch_size=32, lr=2e-3, folds=0)
+# %% ../nbs/21_cli.ipynb #21f57e6a
+demo_settings = dict(arch='resnet10t', crop_size=64, epochs=40, pseudo_epochs=20, batch_size=32, lr=0.01, folds=0)
 
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(metavar='DIR', help='where everything goes')] = Path('demo'),
-    fields: Annotated[int, typer.Option('--fields', min=4, help='training images; a third as many test images come on top')] = 48,
-    size: Annotated[int, typer.Option(min=128, max=4096, help='side of the images, px')] = 512,
+    fields: Annotated[int, typer.Option('--fields', min=4, help='training images; a quarter as many test images come on top')] = 76,
+    size: Annotated[int, typer.Option(min=128, max=4096, help='side of the images, px')] = 320,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: _Device = 'auto', quiet: _Quiet = False,
 ):
@@ -221,7 +221,7 @@ def demo(
     from hpa_cells.pipeline import Run
     from hpa_cells.score import score_submission
     from hpa_cells.simulate import simulate_dataset
-    data = simulate_dataset(out, fields=fields, size=size, seed=seed, test=max(1, fields//3))
+    data = simulate_dataset(out, fields=fields, size=size, seed=seed, test=max(1, fields//4), classes=range(19))      # so that rare classes are seen as well
     run = Run(out/'run', progress=not quiet, device=device, seed=seed, **demo_settings)
     train, labels, test, sample = data/'train', data/'train.csv', data/'test', data/'sample_submission.csv'
     run.everything(train, labels, test, sample)

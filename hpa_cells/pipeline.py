@@ -495,7 +495,7 @@ class _Page:
         return (f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
                 f'<title>{escape(self.title)}</title><style>{_style}</style><body>{"".join(self.parts)}</body></html>')
 
-# %% ../nbs/15_pipeline.ipynb #77916446
+# %% ../nbs/15_pipeline.ipynb #a0f81502
 def _some(items, n):
     "At most n of the items, evenly spread."
     return [items[round(i)] for i in np.linspace(0, len(items)-1, min(n, len(items)))]
@@ -541,7 +541,7 @@ def plot_predictions(
     for k, row in zip(predictions.cell, p):
         classes = sorted({int(row.argmax()), *np.flatnonzero(row > least).tolist()}, key=lambda c: -row[c])[:3]
         b = boxes.loc[k] * len(small)/len(image)
-        ax.text((b.x0+b.x1)/2, (b.y0+b.y1)/2, '\n'.join(f'{class_names[c][:18]} {row[c]:.2f}' for c in classes), color='white', fontsize=5,
+        ax.text((b.x0+b.x1)/2, (b.y0+b.y1)/2, '\n'.join(f'{class_names[c][:18]} {row[c]:.2f}' for c in classes), color='white', fontsize=5, clip_on=True,
                 ha='center', va='center', bbox=dict(facecolor='black', alpha=0.45, lw=0, pad=1))
     return ax
 
