@@ -193,6 +193,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'hpa_cells.pipeline.Run': ('pipeline.html#run', 'hpa_cells/pipeline.py'),
                                     'hpa_cells.pipeline.Run.__init__': ('pipeline.html#run.__init__', 'hpa_cells/pipeline.py'),
                                     'hpa_cells.pipeline.Run._forget_notes': ('pipeline.html#run._forget_notes', 'hpa_cells/pipeline.py'),
+                                    'hpa_cells.pipeline.Run._index_is_old': ('pipeline.html#run._index_is_old', 'hpa_cells/pipeline.py'),
                                     'hpa_cells.pipeline.Run._key': ('pipeline.html#run._key', 'hpa_cells/pipeline.py'),
                                     'hpa_cells.pipeline.Run._labels': ('pipeline.html#run._labels', 'hpa_cells/pipeline.py'),
                                     'hpa_cells.pipeline.Run._model': ('pipeline.html#run._model', 'hpa_cells/pipeline.py'),

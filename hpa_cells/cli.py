@@ -6,8 +6,8 @@
 __all__ = ['app', 'demo_settings', 'main', 'run_all', 'segment', 'crop', 'train', 'pseudo', 'infer', 'simulate', 'check', 'score',
            'demo']
 
-# %% ../nbs/21_cli.ipynb #21a59841
-import inspect, json, sys, warnings
+# %% ../nbs/21_cli.ipynb #f2dcbad9
+import inspect, json, os, sys, warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Optional
@@ -17,7 +17,7 @@ from fastcore.docments import docments
 
 from . import __version__
 
-# %% ../nbs/21_cli.ipynb #d960084f
+# %% ../nbs/21_cli.ipynb #37bda484
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True,
                   help="A label for every cell in images of the Human Protein Atlas.")
 
@@ -33,6 +33,8 @@ def main(
     args: list | None = None,  # words of the command line; those of the process without
 ):  # ends the process
     "The command `hpa_cells`."
+    # threads that spin while they wait make training many times slower when somebody else uses a core; read when torch is loaded
+    os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
     warnings.filterwarnings('ignore', '.*torch.jit.script', FutureWarning)      # torch about its own use: nothing that the user could change
     try: status = typer.main.get_command(app)(args, prog_name='hpa_cells', standalone_mode=False)
     except (Exception, KeyboardInterrupt) as e:

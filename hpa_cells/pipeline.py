@@ -292,7 +292,7 @@ def segment(self: Run,
                   [(n, images.subset(todo[n:n+many])) for n in range(0, len(todo), many)])
     return self.do('segment', self._key('segment'), [self.masks], work, whole=False)
 
-# %% ../nbs/15_pipeline.ipynb #111bee29
+# %% ../nbs/15_pipeline.ipynb #51502349
 def crop_fields(
     task: tuple,  # number of the shard, and its Fields
     masks,  # folder with the label maps
@@ -318,8 +318,14 @@ def crop(self: Run,
         tasks = [(number, images.subset(some)) for number, some in plan_shards(self.cells, ids) if set(some) <= set(ids)]
         self.say(f"crop: {sum(len(i) for _, i in tasks)} of {len(ids)} fields of {source}")
         self.each('crop', source, partial(crop_fields, masks=self.masks, cells=self.cells, size=s.crop_size, margin=s.margin, background=s.background), tasks)
-        merge_index(self.cells)
+        if tasks or self._index_is_old(): merge_index(self.cells)
     return self.do('crop', self._key('crop'), [self.cells], work, whole=False)
+
+@patch
+def _index_is_old(self: Run):
+    "Whether a shard came after the index, as when a run was killed between the two."
+    index = self.cells/'cells.parquet'
+    return not index.exists() or any(p.stat().st_mtime_ns > index.stat().st_mtime_ns for p in self.cells.glob('shard-*.parquet'))
 
 @patch
 def store(self: Run) -> CellStore:
@@ -327,7 +333,7 @@ def store(self: Run) -> CellStore:
     if not (self.cells/'cells.parquet').exists(): raise RunError(f"{self.cells}: no cells yet; run the stages `segment` and `crop` first")
     return open_store(self.cells)
 
-# %% ../nbs/15_pipeline.ipynb #a2855f90
+# %% ../nbs/15_pipeline.ipynb #83ca4b76
 @patch
 def _labels(self: Run, path):
     "The rows of a label table whose images have cells, the cells, and the cells' store."
@@ -336,7 +342,6 @@ def _labels(self: Run, path):
     known = labels.ID.isin(cells.ID.unique())
     if not known.any():
         raise RunError(f"{path}: none of its {len(labels)} images has cells in {self.cells}; segment and crop the images that it names")
-    if not known.all(): self.say(f"labels: {(~known).sum()} of {len(labels)} images in {path} have no cells here")
     return labels[known].reset_index(drop=True), cells, store
 
 @patch
@@ -356,6 +361,7 @@ def train(self: Run,
     labels, cells, store = self._labels(labels_csv)
     single = single_label_cells(cells, labels)
     if not len(single): raise RunError(f"{labels_csv}: no image with cells has one label only, so there is nothing to start from; add such images")
+    if more := len(read_labels(labels_csv)) - len(labels): self.say(f"train: {more} images of {labels_csv} have no cells here")
     key = self._key('train', cells=_digest(single), labels=_digest(labels))
     def work():
         self.labels.mkdir(exist_ok=True)
