@@ -333,15 +333,16 @@ def store(self: Run) -> CellStore:
     if not (self.cells/'cells.parquet').exists(): raise RunError(f"{self.cells}: no cells yet; run the stages `segment` and `crop` first")
     return open_store(self.cells)
 
-# %% ../nbs/15_pipeline.ipynb #83ca4b76
+# %% ../nbs/15_pipeline.ipynb #ec96ee72
 @patch
-def _labels(self: Run, path):
+def _labels(self: Run, path, tell=False):
     "The rows of a label table whose images have cells, the cells, and the cells' store."
     store, labels = self.store(), read_labels(path)
     cells = store.table(['ID', 'cell'])
     known = labels.ID.isin(cells.ID.unique())
     if not known.any():
         raise RunError(f"{path}: none of its {len(labels)} images has cells in {self.cells}; segment and crop the images that it names")
+    if tell and not known.all(): self.say(f"labels: {(~known).sum()} of {len(labels)} images in {path} have no cells here")
     return labels[known].reset_index(drop=True), cells, store
 
 @patch
@@ -349,7 +350,7 @@ def _train(self: Run, store, cell_labels, labels, name, epochs, start=None):
     from hpa_cells.train import train_network
     s = self.settings
     valid = set(labels.ID[make_folds(labels.Label, n_folds=s.folds, seed=s.seed) == 0]) if s.folds > 1 else None
-    train_network(store, cell_labels, self.models/name, arch=s.arch, pretrained=s.pretrained or False, loss=s.loss, epochs=epochs, lr=s.lr,
+    train_network(store, cell_labels, self.models/name, arch=s.arch, pretrained=not start and s.pretrained or False, loss=s.loss, epochs=epochs, lr=s.lr,
                   batch_size=s.batch_size, balance=(s.cap or None, s.floor or None) if s.cap or s.floor else None, seed=s.seed,
                   valid_ids=valid, start=start, device=self.device, progress=self.progress)
 
@@ -358,10 +359,9 @@ def train(self: Run,
     labels_csv,  # label table: ID, Label
 ):
     "The model models/single, from the cells of images with one label."
-    labels, cells, store = self._labels(labels_csv)
+    labels, cells, store = self._labels(labels_csv, tell=True)
     single = single_label_cells(cells, labels)
     if not len(single): raise RunError(f"{labels_csv}: no image with cells has one label only, so there is nothing to start from; add such images")
-    if more := len(read_labels(labels_csv)) - len(labels): self.say(f"train: {more} images of {labels_csv} have no cells here")
     key = self._key('train', cells=_digest(single), labels=_digest(labels))
     def work():
         self.labels.mkdir(exist_ok=True)
@@ -409,7 +409,7 @@ def _model(self: Run, name):
         raise RunError(f"{self.models/name}: no finished model; run the stage `{'pseudo' if name == 'pseudo-1' else 'train'}` first")
     return read_model(self.models/name)
 
-# %% ../nbs/15_pipeline.ipynb #b15cdac8
+# %% ../nbs/15_pipeline.ipynb #2d6cfb2f
 @patch
 def infer(self: Run,
     source,  # folder or zip with test images
@@ -434,7 +434,7 @@ def infer(self: Run,
 
 @patch
 def _submit(self: Run, images, source, sample, path, out, end):
-    predictions, aside = pd.read_parquet(path), self.notes('set aside')
+    predictions = pd.read_parquet(path)
     key = self._key('submit', predictions=sha256(path.read_bytes()).hexdigest()[:16], images=_digest(pd.DataFrame(dict(ID=images.ids))),
                     sample=sample and sha256(Path(sample).read_bytes()).hexdigest()[:16])
     def work():
