@@ -6,7 +6,7 @@
 __all__ = ['target_columns', 'DatasetError', 'check_cell_labels', 'write_cell_labels', 'read_cell_labels', 'cell_targets',
            'cell_weights', 'find_cells', 'join_cell_labels', 'single_label_cells', 'measured_weights', 'make_folds',
            'fold_table', 'plot_folds', 'fingerprint', 'find_duplicates', 'duplicate_groups', 'class_weights',
-           'balance_rows', 'balance_table', 'plot_balance']
+           'balance_rows', 'balance_table', 'plot_balance', 'choose_cells', 'class_targets']
 
 # %% ../nbs/07_dataset.ipynb #f69907ea
 from pathlib import Path
@@ -324,21 +324,22 @@ def duplicate_groups(
     graph = coo_array((np.ones(len(a)), (number[a], number[b])), shape=(n, n))
     return connected_components(graph, directed=False)[1][number]
 
-# %% ../nbs/07_dataset.ipynb #9a62a0fa
+# %% ../nbs/07_dataset.ipynb #710c4263
 def class_weights(
     counts,  # (C,) int: cells of each class
-    rule: str = 'sqrt',  # 'sqrt' or 'effective'
+    rule: str = 'sqrt',  # 'equal', 'sqrt' or 'effective'
     beta: float = 0.999,  # for 'effective', 0 up to but not 1
 ) -> np.ndarray:  # (C,) float64, mean 1 over classes with cells, 0 for those without
     "How much a cell of each class should count."
     counts = np.asarray(counts, float)
     if not 0 <= beta < 1: raise DatasetError(f"beta is {beta}; expected 0 or more, and less than 1")
-    if rule not in ('sqrt', 'effective'): raise DatasetError(f"rule is {rule!r}; expected 'sqrt' or 'effective'")
-    worth = np.sqrt(counts) if rule == 'sqrt' else (1 - beta**counts)/(1 - beta)
+    worths = dict(equal=counts, sqrt=np.sqrt(counts), effective=(1 - beta**counts)/(1 - beta))
+    if rule not in worths: raise DatasetError(f"rule is {rule!r}; expected 'equal', 'sqrt' or 'effective'")
+    worth = worths[rule]
     weights = np.divide(1, worth, out=np.zeros_like(worth), where=counts > 0)
     return weights/weights[counts > 0].mean() if counts.any() else weights
 
-# %% ../nbs/07_dataset.ipynb #bee53977
+# %% ../nbs/07_dataset.ipynb #3804293c
 def _own_class(label_sets):
     "The rarest class of each (N,), 19 for an empty set; counts (20,); targets (N, 20)."
     targets = labels_to_targets(label_sets)
@@ -351,7 +352,7 @@ def balance_rows(
     cap: int | None = None,  # at most so many cells a class; None: no limit. For rule 'cap'
     floor: int | None = None,  # cells of rarer classes are repeated up to this number; None: not at all. For rule 'cap'
     seed: int = 0,  # which cells are taken and repeated
-    rule: str = 'cap',  # 'cap', or one of `class_weights`: 'sqrt', 'effective'
+    rule: str = 'cap',  # 'cap', or one of `class_weights`: 'equal', 'sqrt', 'effective'
     beta: float = 0.999,  # for rule 'effective'
 ) -> np.ndarray:  # (M,) int64: rising positions in `label_sets`, repeated ones several times
     "Cells for one epoch, with the classes evened out."
@@ -370,15 +371,20 @@ def balance_rows(
     edges = np.append(0, np.cumsum(weights)/weights.sum()*len(own)) + rng.random()
     return np.repeat(np.arange(len(own)), np.diff(np.floor(edges).astype(np.int64)))
 
-# %% ../nbs/07_dataset.ipynb #267c9a76
+# %% ../nbs/07_dataset.ipynb #f20416c6
+def _fill(own, counts, targets, most, pick):
+    "Cells taken, (N,) bool: of each class at most `most` (20,), the rarest first; pick(rows, n) gives n of its rows."
+    taken = np.zeros(len(own), bool)
+    for c in np.argsort(counts, kind='stable'):
+        rows, room = np.flatnonzero(own == c), most[c] - targets[taken, c].sum()
+        taken[pick(rows, int(np.clip(room, 0, len(rows))))] = True
+    return taken
+
 def _capped(own, counts, targets, cap, floor, rng):
     "How often each cell is taken: (N,) int64."
-    times = np.zeros(len(own), np.int64)
-    order = [c for c in np.argsort(counts, kind='stable') if counts[c]]
-    for c in order:
-        rows = rng.permutation(np.flatnonzero(own == c))
-        times[rows if cap is None else rows[:max(cap - times @ targets[:, c], 0)]] = 1
-    for c in order if floor else []:
+    most = np.full(len(counts), np.inf if cap is None else cap)
+    times = _fill(own, counts, targets, most, lambda rows, n: rng.permutation(rows)[:n]).astype(np.int64)
+    for c in [c for c in np.argsort(counts, kind='stable') if counts[c]] if floor else []:
         rows = np.flatnonzero((times > 0) & (own == c))
         if not len(rows): rows = np.flatnonzero((times > 0) & (targets[:, c] > 0))     # it is no cell's rarest
         lack = floor - times @ targets[:, c]
@@ -412,3 +418,80 @@ def plot_balance(
     ax.spines[['top', 'right']].set_visible(False)
     ax.legend(frameon=False, fontsize=7, ncols=2, loc='lower right', bbox_to_anchor=(1, 1), borderaxespad=0.2)
     return ax
+
+# %% ../nbs/07_dataset.ipynb #60c43ec8
+def _farthest(points, n):
+    "Positions of n points (n,): the most typical one, then each time the one farthest from those before."
+    points = points - points.mean(0)
+    points /= np.maximum(points.std(0), 1e-6)
+    squares = (points**2).sum(1)
+    chosen, away = [], np.full(len(points), np.inf, np.float32)
+    for i in range(n):
+        chosen.append(away.argmax() if i else squares.argmin())
+        away = np.minimum(away, squares + squares[chosen[-1]] - 2*(points @ points[chosen[-1]]))
+        away[chosen[-1]] = -np.inf
+    return np.array(chosen, int)
+
+def _varied(embeddings, rows, n, rng, block=2048):
+    "n of the rows that differ much: (n,) int64."
+    blocks = np.array_split(rng.permutation(rows), max(-(-len(rows)//block), 1))
+    ends = np.cumsum([0] + [len(b) for b in blocks])*n//max(len(rows), 1)
+    parts = [b[_farthest(np.asarray(embeddings[b], np.float32), k)] for b, k in zip(blocks, np.diff(ends)) if k]
+    return np.concatenate([np.zeros(0, np.int64), *parts])
+
+# %% ../nbs/07_dataset.ipynb #ba9fb0bd
+def _numbers(values, name, n, ndim):
+    "`values` as an array of n finite rows; an array on disk is not read whole."
+    values = np.asanyarray(values)
+    if values.ndim != ndim or len(values) != n or values.dtype.kind not in 'fiub':
+        raise DatasetError(f"{name}: {values.dtype} {values.shape}; expected numbers for {n} cells")
+    for start in range(0, n, 2**16):
+        bad = ~np.isfinite(values[start:start + 2**16])
+        if bad.any():
+            raise DatasetError(f"{name}, row {start + np.argwhere(bad)[0, 0]}: not a finite number; give the cells of "
+                               "which nothing is known a number of their own")
+    return values
+
+def choose_cells(
+    cell_labels: pd.DataFrame,  # table of cell labels: ID, Label; N rows
+    target,  # at most so many cells of each class: a number, or 19
+    confidence=None,  # (N,) float: the surest cells are taken, as `p` of pseudo-labels has it; None: by chance
+    embeddings=None,  # (N, D) numbers by which cells differ: of the surest, a varied choice; None: just the surest
+    per_image: int | None = None,  # at most so many cells of an image, those of its rarest classes first; None: all
+    sure: float = 3,  # variety is sought among so many times the cells that are taken, 1 or more
+    seed: int = 0,  # decides between equals
+) -> np.ndarray:  # (M,) int64: rising positions in `cell_labels`, none twice
+    "A choice of cells in which no class is too common; rare classes are kept whole."
+    n, most = len(cell_labels), np.asarray(target, float)
+    if not n: raise DatasetError("no cells to choose from")
+    if most.shape not in ((), (n_classes,)) or not (most >= 0).all():
+        raise DatasetError(f"target is {target!r}; expected a number of cells, or {n_classes} of them")
+    if per_image is not None and not per_image >= 1: raise DatasetError(f"per_image is {per_image}; expected 1 or more")
+    if not sure >= 1: raise DatasetError(f"sure is {sure}; expected 1 or more")
+    if embeddings is not None: embeddings = _numbers(embeddings, 'embeddings', n, 2)
+    unsure = np.zeros(n) if confidence is None else -_numbers(confidence, 'confidence', n, 1).astype(float)
+    own, counts, targets = _own_class(cell_labels['Label'].tolist())
+    rng = np.random.default_rng(seed)
+    order = np.lexsort((rng.random(n), unsure, counts[own]))
+    if per_image: own[order[cell_labels.ID.iloc[order].groupby(cell_labels.ID).cumcount() >= per_image]] = -1
+    place = np.argsort(order)
+    def pick(rows, k):
+        rows = rows[np.argsort(place[rows])]
+        return rows[:k] if embeddings is None else _varied(embeddings, rows[:int(sure*k)], k, rng)
+    return np.flatnonzero(_fill(own, counts, targets, np.append(np.broadcast_to(most, n_classes), most.max()), pick))
+
+# %% ../nbs/07_dataset.ipynb #b0f2d7c7
+def class_targets(
+    counts,  # (C,) int: cells of each class
+    total: int,  # cells wanted in all
+    rule: str = 'sqrt',  # as in `class_weights`: 'equal', 'sqrt' or 'effective'
+    beta: float = 0.999,  # for 'effective'
+) -> np.ndarray:  # (C,) int64: at most `counts`; `total` in all but for rounding, if there are as many
+    "How many cells of each class to take."
+    counts = np.asarray(counts, float)
+    if not total >= 0: raise DatasetError(f"total is {total}; expected 0 or more")
+    share = counts*class_weights(counts, rule, beta)
+    full = np.divide(counts, share, out=np.zeros_like(share), where=share > 0)     # the scale at which a class is used up
+    scales = np.unique(np.append(0, full))
+    taken = np.minimum(counts, scales[:, None]*share).sum(1)
+    return np.minimum(counts, np.interp(total, taken, scales)*share).round().astype(np.int64)

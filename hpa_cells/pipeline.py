@@ -6,8 +6,8 @@
 __all__ = ['stage_settings', 'RunError', 'Settings', 'Run', 'OutOfTime', 'segment_fields', 'crop_fields', 'plot_cells',
            'plot_predictions']
 
-# %% ../nbs/15_pipeline.ipynb #7a9174dc
-import csv, fcntl, json, os, resource, shutil, sys, time
+# %% ../nbs/15_pipeline.ipynb #48c4cf02
+import csv, fcntl, json, os, re, resource, shutil, sys, time
 from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields as _fields
@@ -30,7 +30,7 @@ from .fields import FieldError, Fields, atomic_path, field_flags, open_fields, r
 from .segment import SegmentError, check_label_maps, get_segmenter, read_label_map, write_label_map
 from .crop import measure_cells
 from .store import CellStore, crop_shard, merge_index, open_store, plan_shards
-from .dataset import make_folds, read_cell_labels, single_label_cells, write_cell_labels
+from .dataset import join_cell_labels, make_folds, read_cell_labels, single_label_cells, write_cell_labels
 from .score import plot_ap, score_submission
 from .submit import prediction_rows, write_submission
 
@@ -132,7 +132,7 @@ def _write_settings(self: Run):
     with atomic_path(self.folder/'settings.json') as p:
         Path(p).write_text(json.dumps(dict(settings=asdict(self.settings), hpa_cells=__version__, python=sys.version.split()[0], versions=versions), indent=1))
 
-# %% ../nbs/15_pipeline.ipynb #69e3a312
+# %% ../nbs/15_pipeline.ipynb #21580dce
 stage_settings = dict(segment='method weights', crop='crop_size margin background',
                train='arch pretrained loss epochs batch_size lr cap floor folds seed', pseudo='threshold pseudo_epochs',
                infer='flips', submit='min_confidence drop_cut')
@@ -151,7 +151,7 @@ def _key(self: Run, stage, **inputs):
     return key | inputs
 
 @patch
-def records(self: Run) -> dict:  # stage -> key, done, seconds, memory (MB, the process's highest so far)
+def records(self: Run) -> dict:  # stage -> key, done, seconds, memory (MB, the most that the process held)
     "What has been done."
     path = self.folder/'stages.json'
     try: return json.loads(path.read_text()) if path.exists() else {}
@@ -162,10 +162,20 @@ def _record(self: Run, name, **record):
     records = self.records() | {name: record}
     with atomic_path(self.folder/'stages.json') as p: Path(p).write_text(json.dumps(records, indent=1))
 
-# %% ../nbs/15_pipeline.ipynb #fbe12e1a
+# %% ../nbs/15_pipeline.ipynb #e1b4b718
 def _remove(path):
     if path.is_dir(): shutil.rmtree(path)
     else: path.unlink(missing_ok=True)
+
+def _forget_peak():
+    "Let Linux count the peak of memory anew; elsewhere it stays that of the whole process."
+    try: Path('/proc/self/clear_refs').write_text('5')
+    except OSError: pass
+
+def _peak_memory():
+    "The most memory that this process held, MB."
+    try: return int(re.search(r'VmHWM:\s*(\d+)', Path('/proc/self/status').read_text())[1])//1024
+    except OSError: return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/(1024 if sys.platform != 'darwin' else 1024**2))
 
 def _differences(old, new):
     return ', '.join(f'{k} {old.get(k)} -> {new.get(k)}' if len(str(new.get(k))) < 40 else f'other {k}'
@@ -188,13 +198,14 @@ def do(self: Run,
         elif whole and old and old['done'] and all(p.exists() for p in outputs):
             self.say(f"{name}: done before")
             return False
-        self._record(name, key=key, done=False)
-        start = time.monotonic()
-        work()
         before = old.get('seconds', 0) if old and old['key'] == key else 0
-        scale = 1024 if sys.platform != 'darwin' else 1024**2
-        self._record(name, key=key, done=True, seconds=round(before + time.monotonic() - start, 1),
-                     memory=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/scale))
+        self._record(name, key=key, done=False, seconds=before)
+        start, done = time.monotonic(), False
+        _forget_peak()
+        try:
+            work()
+            done = True
+        finally: self._record(name, key=key, done=done, seconds=round(before + time.monotonic() - start, 1), memory=_peak_memory())
         return True
 
 # %% ../nbs/15_pipeline.ipynb #4fd091c6
@@ -225,7 +236,7 @@ def _forget_notes(self: Run, stage, source):
     if not again.any(): return
     with atomic_path(self.folder/'notes.csv') as p: table[~again].to_csv(p, index=False)
 
-# %% ../nbs/15_pipeline.ipynb #38842afc
+# %% ../nbs/15_pipeline.ipynb #f6d6b39d
 class OutOfTime(RunError):
     "The run's time is used up; started again it goes on."
 
@@ -245,10 +256,11 @@ def each(self: Run,
 ):
     "Do the tasks of a stage, note what was set aside, show progress."
     self._forget_notes(stage, source)
-    self.check_time()
-    done = self.map(function, tasks)
-    for notes in progress_bar(done, total=len(tasks)) if self.progress and tasks else done:
+    results, fields, start = self.map(function, tasks), sum(len(images) for _, images in tasks), time.monotonic()
+    bar = progress_bar(results, total=len(tasks)) if self.progress and tasks else results
+    for n, notes in enumerate(bar, 1):
         for note in notes: self._note(stage, source, *note)
+        if bar is not results: bar.comment = f'{n*fields/len(tasks)/(time.monotonic() - start):.1f} fields/s'
         self.check_time()
 
 # %% ../nbs/15_pipeline.ipynb #c240237d
@@ -333,7 +345,7 @@ def store(self: Run) -> CellStore:
     if not (self.cells/'cells.parquet').exists(): raise RunError(f"{self.cells}: no cells yet; run the stages `segment` and `crop` first")
     return open_store(self.cells)
 
-# %% ../nbs/15_pipeline.ipynb #ec96ee72
+# %% ../nbs/15_pipeline.ipynb #68a3045f
 @patch
 def _labels(self: Run, path, tell=False):
     "The rows of a label table whose images have cells, the cells, and the cells' store."
@@ -352,7 +364,13 @@ def _train(self: Run, store, cell_labels, labels, name, epochs, start=None):
     valid = set(labels.ID[make_folds(labels.Label, n_folds=s.folds, seed=s.seed) == 0]) if s.folds > 1 else None
     train_network(store, cell_labels, self.models/name, arch=s.arch, pretrained=not start and s.pretrained or False, loss=s.loss, epochs=epochs, lr=s.lr,
                   batch_size=s.batch_size, balance=(s.cap or None, s.floor or None) if s.cap or s.floor else None, seed=s.seed,
-                  valid_ids=valid, start=start, device=self.device, progress=self.progress)
+                  valid_ids=valid, start=start, device=self.device, progress=self.progress, after_epoch=self.check_time)
+
+@patch
+def _with_manual(self: Run, *tables):
+    "Several tables of cell labels as one; what a person decided, in labels/manual.parquet, overrules."
+    path = self.labels/'manual.parquet'
+    return join_cell_labels(*tables, *([read_cell_labels(path)] if path.exists() else []))
 
 @patch
 def train(self: Run,
@@ -362,15 +380,16 @@ def train(self: Run,
     labels, cells, store = self._labels(labels_csv, tell=True)
     single = single_label_cells(cells, labels)
     if not len(single): raise RunError(f"{labels_csv}: no image with cells has one label only, so there is nothing to start from; add such images")
-    key = self._key('train', cells=_digest(single), labels=_digest(labels))
+    all_labels = self._with_manual(single)
+    key = self._key('train', cells=_digest(all_labels), labels=_digest(labels))
     def work():
         self.labels.mkdir(exist_ok=True)
         write_cell_labels(self.labels/'single.parquet', single)
         self.say(f"train: {len(single)} cells of {single.ID.nunique()} single-label images")
-        self._train(store, single, labels, 'single', self.settings.epochs)
+        self._train(store, all_labels, labels, 'single', self.settings.epochs)
     return self.do('train', key, [self.labels/'single.parquet', self.models/'single'], work)
 
-# %% ../nbs/15_pipeline.ipynb #3f8ffa58
+# %% ../nbs/15_pipeline.ipynb #e88e0331
 @patch
 def pseudo(self: Run,
     labels_csv,  # label table: ID, Label
@@ -382,7 +401,7 @@ def pseudo(self: Run,
     single, model = self._single(), self._model('single')
     several = cells.ID.isin(labels.ID[labels.Label.map(len) > 1])
     if not several.any(): return self.say("pseudo: no image has several labels, so there is nothing to add")
-    key = self._key('pseudo', model=model['sha256'], cells=_digest(cells[several]), labels=_digest(labels))
+    key = self._key('pseudo', model=model['sha256'], cells=_digest(cells[several]), single=_digest(self._with_manual(single)), labels=_digest(labels))
     seen, gained = self.labels/'predictions-1.parquet', self.labels/'pseudo-1.parquet'
     def work():
         self.say(f"pseudo: {several.sum()} cells of {cells.ID[several].nunique()} images with several labels")
@@ -391,8 +410,7 @@ def pseudo(self: Run,
         found = pseudo_labels(pd.read_parquet(seen), labels, threshold=self.settings.threshold, trained_ids=set(single.ID))
         write_cell_labels(gained, found)
         self.say(f"pseudo: {len(found)} cells gained {found.Label.map(len).sum()} labels")
-        both = pd.concat([single, found], ignore_index=True)
-        self._train(store, both, labels, 'pseudo-1', self.settings.pseudo_epochs, start=self.models/'single')
+        self._train(store, self._with_manual(single, found), labels, 'pseudo-1', self.settings.pseudo_epochs, start=self.models/'single')
     return self.do('pseudo', key, [seen, gained, self.models/'pseudo-1'], work)
 
 @patch
@@ -409,7 +427,7 @@ def _model(self: Run, name):
         raise RunError(f"{self.models/name}: no finished model; run the stage `{'pseudo' if name == 'pseudo-1' else 'train'}` first")
     return read_model(self.models/name)
 
-# %% ../nbs/15_pipeline.ipynb #2d6cfb2f
+# %% ../nbs/15_pipeline.ipynb #935a6a6b
 @patch
 def infer(self: Run,
     source,  # folder or zip with test images
@@ -424,7 +442,6 @@ def infer(self: Run,
     mine = cells.ID.isin(images.ids)
     key = self._key('infer', model=self._model(name)['sha256'], cells=_digest(cells[mine]))
     path = self.folder/f'predictions{end}.parquet'
-    self.check_time()
     def work():
         self.say(f"infer: {mine.sum()} cells of {source}, model {name}")
         write_predictions(self.models/name, store, path, mine.to_numpy().nonzero()[0], flips=self.settings.flips, device=self.device,

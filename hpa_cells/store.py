@@ -6,8 +6,8 @@
 __all__ = ['StoreError', 'plan_shards', 'crop_shard', 'merge_index', 'set_aside_fields', 'CellStore', 'open_store',
            'verify_store', 'repair_store', 'pack_store', 'unpack_store']
 
-# %% ../nbs/06_store.ipynb #8d4717c1
-import hashlib, json, mmap, re, shutil, zlib
+# %% ../nbs/06_store.ipynb #a6d0c835
+import hashlib, json, mmap, os, re, shutil, zlib
 from collections import Counter
 from contextlib import contextmanager
 from itertools import chain, count, groupby
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .crop import CropError, crop_cells, crop_masks, measure_cells
-from .fields import FieldError, atomic_path, sweep_temporaries
+from .fields import FieldError, atomic_path, connect, is_url, sweep_temporaries
 from .segment import SegmentError, read_label_map
 
 # %% ../nbs/06_store.ipynb #5d11112b
@@ -256,7 +256,7 @@ def set_aside_fields(
     aside = [a for number in _numbers(folder) for a in _meta(_file(folder, number))['set_aside']]
     return pd.DataFrame(aside, columns=['ID', 'reason'])
 
-# %% ../nbs/06_store.ipynb #e59efbe8
+# %% ../nbs/06_store.ipynb #8b79ed6e
 def _most_maps():
     "How many memory maps a process may keep open: half of its file handles, for each map takes one."
     try: import resource
@@ -273,17 +273,22 @@ def _open_map(path, shape):
 
 class CellStore:
     "Crops and cell table of one or several stores; made by `open_store`."
-    def __init__(self, folders, files, shape):
+    def __init__(self, folders, files, shape, mirrors=()):
         self.folders, self.size, self._files, self._shape, self._maps = folders, shape[1], files, shape, {}
+        self._mirrors = {m.folder: m for m in mirrors}
         self._ends = np.cumsum([rows for _, rows in files], dtype=np.int64)
     def __len__(self): return int(self._ends[-1])
     def __getstate__(self): return self.__dict__ | dict(_maps={})
     def __repr__(self):
-        return f"CellStore({len(self):,} cells of {self.size} px in {', '.join(map(str, self.folders))})"
+        places = (str(self._mirrors[f].url if f in self._mirrors else f) for f in self.folders)
+        return f"CellStore({len(self):,} cells of {self.size} px in {', '.join(places)})"
 
     def _map(self, i):
         view, (path, rows) = self._maps.get(i), self._files[i]
         if view is None:
+            if mirror := self._mirrors.get(path.parent):
+                mirror.fetch(path)
+                for k in [k for k in list(self._maps) if not self._files[k][0].exists()]: self._maps.pop(k, None)
             view = _open_map(path, (rows, *self._shape))
             while len(self._maps) >= _most_maps(): self._maps.pop(next(iter(self._maps)), None)
             self._maps[i] = view
@@ -327,8 +332,51 @@ class CellStore:
         tables = [_read_table(folder/'cells.parquet', columns) for folder in self.folders]
         return pa.concat_tables([t.replace_schema_metadata() for t in tables]).to_pandas()
 
-# %% ../nbs/06_store.ipynb #8a578dd8
-def _index_files(folder):
+# %% ../nbs/06_store.ipynb #e8c1cace
+class _Mirror:
+    "A store at a URL; its files are copied into a local folder when they are asked for."
+    def __init__(self, url, cache, cache_gb):
+        self.url, self.cache, self.limit = url, Path(cache or Path.home()/'.cache'/'hpa_cells'), cache_gb*1e9
+        try: found = {e['name'].rpartition('/')[2]: e for e in self._do('ls', '', detail=True)}
+        except FileNotFoundError: found = {}
+        self.names = set(found)
+        if 'cells.parquet' not in found: raise StoreError(f"{url}: has no cells.parquet; publish a store there")
+        stamp = str([found['cells.parquet'].get(k) for k in ('ETag', 'etag', 'mtime', 'updated', 'created', 'size')])
+        self.folder = self.cache/hashlib.sha256(f'{url} {stamp}'.encode()).hexdigest()[:16]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sweep_temporaries(self.folder)
+        self.fetch(self.folder/'cells.parquet')
+
+    def _do(self, method, name, *args, **options):
+        system, root = connect(self.url)
+        if method == 'ls': system.invalidate_cache()
+        try: return getattr(system, method)(f'{root}/{name}'.rstrip('/'), *args, **options)
+        except FileNotFoundError: raise
+        except Exception as e: raise StoreError(f"{self.url}/{name}: cannot be reached ({e})") from e
+
+    def fetch(self, path):
+        "Have the file `path` of the local folder."
+        if path.exists(): return os.utime(path)
+        pixels = re.fullmatch(r'(shard-\d+)(-\d+)?\.npy', path.name)
+        if pixels:
+            self.fetch(table := self.folder/f'{pixels[1]}.parquet')
+            self._make_room(int(self._do('size', path.name)))
+        with _written(path) as temporary:
+            self._do('get_file', path.name, str(temporary))
+            if pixels and _sha256(temporary) != _meta(table)['sha256'][-int(pixels[2] or 0)]:
+                raise StoreError(f"{self.url}/{path.name}: not the pixels that {table.name} tells of; publish it again")
+
+    def _make_room(self, size):
+        "Remove the files of pixels that were not used for the longest time."
+        files = sorted((p.stat().st_mtime_ns, p.stat().st_size, p) for p in self.cache.glob('*/shard-*.npy'))
+        excess = size + sum(n for _, n, _ in files) - self.limit
+        for _, n, path in files:
+            if excess <= 0: return
+            path.unlink(missing_ok=True)
+            excess -= n
+
+# %% ../nbs/06_store.ipynb #588d6388
+def _index_files(folder, mirror=None):
     "Shape of a crop, and the store's files of pixels with their cells."
     path = folder/'cells.parquet'
     if not path.exists(): raise StoreError(f"{path}: missing; run merge_index")
@@ -336,22 +384,27 @@ def _index_files(folder):
     files = [(_file(folder, number, part), n) for number, rows in meta['shards']
              for part, n in enumerate(_parts(rows, meta['settings']['max_cells']))]
     for file, _ in files:
-        if not file.exists(): raise StoreError(f"{file}: missing; {_again}")
+        if mirror and file.name not in mirror.names:
+            raise StoreError(f"{mirror.url}/{file.name}: missing; publish the store again")
+        if not (mirror or file.exists()): raise StoreError(f"{file}: missing; {_again}")
     return _shape(meta['settings']), files
 
 def open_store(
-    *folders,  # stores with an index, of crops of one size
+    *folders,  # stores with an index, of crops of one size; paths or URLs
+    cache=None,  # folder for copies of what is elsewhere; without: ~/.cache/hpa_cells
+    cache_gb: float = 20,  # files of pixels beyond this are removed from it, GB
 ) -> CellStore:  # their cells, one store after the other
     "Open one or several stores as one."
-    folders = [Path(f) for f in folders]
     if not folders: raise StoreError("no folder; expected at least one store")
-    shapes, files = zip(*map(_index_files, folders))
+    mirrors = [_Mirror(f, cache, cache_gb) if is_url(f) else None for f in folders]
+    folders = [m.folder if m else Path(f) for m, f in zip(mirrors, folders)]
+    shapes, files = zip(*map(_index_files, folders, mirrors))
     if len(set(shapes)) > 1: raise StoreError(f"stores with crops of {sorted(set(shapes))} cannot be opened as one")
     if len(folders) > 1:
         ids = Counter(chain(*(_read_table(f/'cells.parquet', ['ID'])['ID'].unique().to_pylist() for f in folders)))
         twice = [ID for ID, n in ids.items() if n > 1]
         if twice: raise StoreError(f"field {twice[0]} is in several of these stores ({len(twice)} such fields)")
-    return CellStore(folders, list(chain(*files)), shapes[0])
+    return CellStore(folders, list(chain(*files)), shapes[0], filter(None, mirrors))
 
 # %% ../nbs/06_store.ipynb #99970619
 def _ids(meta): return [ID for ID, _ in [*meta['fields'], *meta['set_aside']]]

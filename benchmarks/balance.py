@@ -1,0 +1,133 @@
+"""What balance does to rare classes, on simulated fields with the competition's skew: `python benchmarks/balance.py [--seeds 3] [--weak]`
+
+A small network learns from the cells as they come. Then, for each way to balance, a new head is trained on its features, with the same number of
+steps (Kang et al. 2020, arXiv:1910.09217, found that this suffices). The test fields hold all classes equally often."""
+import os
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')   # before torch: threads that spin while they wait slow each other down on a busy machine
+import argparse
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import process_time
+
+import numpy as np
+import pandas as pd
+import torch
+from common import machine
+
+from hpa_cells.classes import read_labels
+from hpa_cells.dataset import balance_rows, cell_targets, choose_cells
+from hpa_cells.fields import open_fields
+from hpa_cells.infer import embeddings
+from hpa_cells.loss import focal_loss
+from hpa_cells.network import CellHead, load_network
+from hpa_cells.score import read_truth
+from hpa_cells.simulate import simulate_dataset
+from hpa_cells.store import crop_shard, merge_index, open_store, plan_shards
+from hpa_cells.train import class_average_precision, train_network
+
+
+def simulated_cells(folder, fields, seed, classes=None, weak=False, size=512, crop=64):
+    "A store of simulated cells, and their labels: the truth, or (weak) those of their image."
+    simulate_dataset(folder, fields, size, seed, test=0, classes=classes)
+    source, masks, cells = open_fields(folder/'train'), folder/'truth'/'masks', folder/'cells'
+    for number, ids in plan_shards(cells, source.ids): crop_shard(source, masks, cells, number, ids, crop, nuclei=False)
+    merge_index(cells)
+    store, truth = open_store(cells), read_truth(folder/'truth'/'cells.csv')
+    table = store.table(['ID', 'cell'])
+    sets = dict(read_labels(folder/'train.csv').itertuples(index=False))
+    labels = [sets[i] if weak else truth[i][c] for i, c in table.itertuples(index=False)]
+    return store, table.assign(Label=pd.Series(labels, dtype=object), source='simulated')
+
+
+def train_head(features, targets, rows, steps, seed, batch=128):
+    "A new head, trained on rows that are drawn again and again."
+    torch.manual_seed(seed)
+    rng, head = np.random.default_rng(seed), CellHead(features.shape[1], targets.shape[1], hidden=128)
+    optimizer = torch.optim.AdamW(head.parameters(), 2e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    order = np.concatenate([rng.permutation(rows) for _ in range(-(-steps*batch//len(rows)))])
+    for at in order[:steps*batch].reshape(steps, batch):
+        optimizer.zero_grad()
+        focal_loss(head(features[at]), targets[at]).backward()
+        optimizer.step()
+        schedule.step()
+    return head.eval()
+
+
+def ways(cell_labels, features, confidence, seed):
+    "Name -> the rows that a head learns from."
+    sets, targets = cell_labels.Label.tolist(), cell_targets(cell_labels)
+    cap = int(np.median(targets.sum(0)))
+    def capped(**kwargs):     # a choice of cells, rare ones repeated
+        rows = choose_cells(cell_labels, cap, seed=seed, **kwargs)
+        return rows[balance_rows([sets[r] for r in rows], floor=cap//2, seed=seed)]
+    return cap, {
+        'no balance': np.arange(len(sets)),
+        'floor alone': balance_rows(sets, floor=cap//2, seed=seed),
+        'cap + floor': capped(),
+        'cap + floor, the surest': capped(confidence=confidence),
+        'cap + floor, varied': capped(embeddings=features, sure=1e9),
+        'cap + floor, varied among the surest': capped(confidence=confidence, embeddings=features),
+        'square root': balance_rows(sets, rule='sqrt', seed=seed),
+        'effective number': balance_rows(sets, rule='effective', beta=0.999, seed=seed),
+        'equal': balance_rows(sets, rule='equal', seed=seed)}
+
+
+def one_seed(folder, seed, args):
+    "Average precision of each class (ways, 19), their cells in training, and how many rows each way has."
+    store, cell_labels = simulated_cells(folder/'train', args.fields, [seed, 0], weak=args.weak)
+    test, test_labels = simulated_cells(folder/'test', args.test_fields, [seed, 1], classes=range(19))
+    train_network(store, cell_labels, folder/'model', arch=args.arch, epochs=args.epochs, batch_size=64, lr=3e-3, seed=seed, device='cpu', progress=False)
+    net = load_network(folder/'model')
+    features, test_features = (torch.from_numpy(embeddings(net, s, device='cpu', progress=False)) for s in (store, test))
+    with torch.inference_mode(): p = net.head(features).sigmoid().numpy()
+    targets, truth = cell_targets(cell_labels), cell_targets(test_labels)
+    confidence = np.where(targets > 0, p, 1 - p).min(1)     # of the network on its own training cells: too high, but their order is what counts
+    cap, choices = ways(cell_labels, features.numpy(), confidence, seed)
+    aps = []
+    for rows in choices.values():
+        head = train_head(features, torch.from_numpy(targets), rows, args.steps, seed)
+        with torch.inference_mode(): aps.append(class_average_precision(head(test_features).sigmoid().numpy(), truth))
+    counts = targets.sum(0).astype(int)
+    print(f'seed {seed}: {len(store):,} training cells, {len(test):,} test cells, cap {cap}; cells of each class: {" ".join(map(str, counts))}; '
+          f'{process_time():.0f} s of CPU time so far', flush=True)
+    return list(choices), np.array(aps), counts, [len(r) for r in choices.values()]
+
+
+def report(names, aps, counts, rows):
+    "aps (seeds, ways, 19), counts (seeds, 19), rows (seeds, ways)"
+    rare = (counts < np.median(counts, 1, keepdims=True)/3) & (counts > 0)
+    part = lambda where: np.array([[np.nanmean(np.where(w, ap, np.nan)) for ap in seed] for seed, w in zip(aps, where)])
+    columns = [part(counts > 0), part(rare), part((counts > 0) & ~rare)]
+    print(f'\nrare: fewer cells than a third of the median class, {rare.sum(1).mean():.1f} classes of 19. Mean over {len(aps)} seeds; '
+          'in brackets the difference to no balance, and its standard error.\n')
+    print('| way | rows | AP, all classes | rare | others |\n|---|---|---|---|---|')
+    def cell(column, w):
+        change = column[:, w] - column[:, 0]
+        error = change.std(ddof=1)/np.sqrt(len(change)) if len(change) > 1 else np.nan
+        return f'{column[:, w].mean():.3f}' + (f' ({change.mean():+.3f} ± {error:.3f})' if w else '')
+    for w, name in enumerate(names): print('|', name, '|', f'{np.mean(rows, 0)[w]:,.0f}', '|', ' | '.join(cell(c, w) for c in columns), '|')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--seeds', type=int, default=3)
+    parser.add_argument('--fields', type=int, default=350)
+    parser.add_argument('--test-fields', type=int, default=152)
+    parser.add_argument('--epochs', type=int, default=6)
+    parser.add_argument('--steps', type=int, default=600, help='of each head')
+    parser.add_argument('--arch', default='mobilenetv3_small_050')
+    parser.add_argument('--weak', action='store_true', help="cells get their image's labels instead of the truth")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.filterwarnings('ignore')
+    results = []
+    for seed in range(args.seeds):
+        with TemporaryDirectory() as folder: results.append(one_seed(Path(folder), seed, args))
+    names, aps, counts, rows = zip(*results)
+    report(names[0], np.array(aps), np.array(counts), rows)
+    print(f'\n{process_time():.0f} s of CPU time, one thread; {args}\n{machine(torch, np)}')
+
+
+if __name__ == '__main__': main()
