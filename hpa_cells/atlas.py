@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['atlas_hosts', 'location_class', 'competition_lines', 'bytes_per_pixel', 'AtlasError', 'read_index', 'count_reasons',
-           'parse_want', 'Plan', 'plan_download', 'read_plan', 'plot_plan', 'read_journal', 'download']
+           'parse_want', 'Plan', 'plan_download', 'write_plan', 'read_plan', 'plot_plan', 'read_journal', 'download']
 
-# %% ../nbs/16_atlas.ipynb #42f0d71b
-import csv, errno, fcntl, gzip, hashlib, io, json, os, random, re, threading, warnings
-from collections import defaultdict
+# %% ../nbs/16_atlas.ipynb #6631102c
+import csv, fcntl, gzip, hashlib, io, json, os, random, re, threading, warnings
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -25,11 +24,13 @@ from fastprogress.fastprogress import progress_bar
 from urllib3.exceptions import HTTPError
 
 from . import __version__
-from .classes import LabelError, NEGATIVE, class_names, format_labels, labels_to_targets, n_classes, parse_labels
+from .classes import (
+    LabelError, NEGATIVE, class_names, format_labels, labels_to_targets, n_classes, parse_labels)
 from .dataset import find_duplicates, fingerprint
-from .fields import FieldError, atomic_path, channels, field_flags, open_fields, read_image, sweep_temporaries, to_uint8
+from .fields import (
+    FieldError, atomic_path, channels, field_flags, open_fields, read_image, sweep_temporaries, to_uint8)
 
-# %% ../nbs/16_atlas.ipynb #a26770c1
+# %% ../nbs/16_atlas.ipynb #84440704
 class AtlasError(ValueError):
     "An index, a plan or a download that cannot go on; the message says where and what to do."
 
@@ -37,6 +38,7 @@ atlas_hosts = ('images.proteinatlas.org',)
 
 def _origins(hosts):
     "What an address may begin with: https://name, or http on this machine."
+    hosts = [hosts] if isinstance(hosts, str) else hosts
     origins = {h.lower() if '://' in h else f'https://{h.lower()}' for h in hosts}
     for o in origins:
         if not re.fullmatch(r'https://[a-z0-9.-]+(:\d+)?|http://(127\.0\.0\.1|localhost)(:\d+)?', o):
@@ -49,19 +51,20 @@ def _origin(address, origins):
     except ValueError: return None
     return o if (o := f'{scheme}://{host.lower()}') in origins else None
 
-# %% ../nbs/16_atlas.ipynb #c98512a9
+# %% ../nbs/16_atlas.ipynb #78631247
 location_class = {name: c for c, name in enumerate(class_names)} | {
-    'Focal adhesion sites': 9, 'Centriolar satellite': 12, 'Cell Junctions': 13, 'Vesicles': 17, 'Peroxisomes': 17, 'Endosomes': 17,
-    'Lysosomes': 17, 'Lipid droplets': 17, 'Cytoplasmic bodies': 17, 'No staining': NEGATIVE}
+    'Focal adhesion sites': 9, 'Centriolar satellite': 12, 'Cell Junctions': 13, 'Vesicles': 17, 'Peroxisomes': 17,
+    'Endosomes': 17, 'Lysosomes': 17, 'Lipid droplets': 17, 'Cytoplasmic bodies': 17, 'No staining': NEGATIVE}
 _location_class = {name.lower(): c for name, c in location_class.items()}
-competition_lines = ('A-431', 'A549', 'EFO-21', 'HAP1', 'HEK 293', 'HUVEC TERT2', 'HaCaT', 'HeLa', 'PC-3', 'RH-30', 'RPTEC TERT1',
-                     'SH-SY5Y', 'SK-MEL-30', 'SiHa', 'U-2 OS', 'U-251 MG', 'hTCEpi')
+competition_lines = (
+    'A-431', 'A549', 'EFO-21', 'HAP1', 'HEK 293', 'HUVEC TERT2', 'HaCaT', 'HeLa', 'PC-3', 'RH-30', 'RPTEC TERT1',
+    'SH-SY5Y', 'SK-MEL-30', 'SiHa', 'U-2 OS', 'U-251 MG', 'hTCEpi')
 
 class _LeftOut(Exception):
     "Why an image is not used: a reason, and perhaps a detail."
 
 def _named_classes(text, keep=frozenset()):
-    "The label set for names of locations with commas between them; with a class in `keep`, a location of no class is passed over."
+    "The label set for names of locations; with a class in `keep`, a location of no class is passed over."
     names = [n for n in (n.strip() for n in re.split('[,;|]', text)) if n]
     labels = frozenset(_location_class[n.lower()] for n in names if n.lower() in _location_class)
     unknown = [n for n in names if n.lower() not in _location_class]
@@ -72,24 +75,32 @@ def _numbered_classes(text):
     "The label set for class ids, as `16`, `0|16`, `0,16`, or `16.0`, which a spreadsheet makes of it."
     return parse_labels('|'.join(part.strip().removesuffix('.0') for part in re.split('[,;|]', text)))
 
-# %% ../nbs/16_atlas.ipynb #4db90a81
-def _read_rows(path, max_bytes=2**29):
-    "Pairs of a line's number and its row, a dict; names of columns in small letters only."
+# %% ../nbs/16_atlas.ipynb #39a662e1
+_missing = {'nan', 'na', 'n/a', 'none', 'null'}
+
+def _read_text(path, max_bytes=2**29):
     data = Path(path).read_bytes()
     try:
         if data[:2] == b'\x1f\x8b': data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(max_bytes + 1)
-        text = data.decode('utf-8-sig')
-    except (UnicodeDecodeError, OSError, EOFError) as e: raise AtlasError(f"{path}: not a text in UTF-8, or damaged ({e})") from None
-    if len(data) > max_bytes: raise AtlasError(f"{path}: more than {max_bytes:,} bytes, too many for an index")
+        if len(data) > max_bytes: raise AtlasError(f"{path}: more than {max_bytes:,} bytes, too many for an index")
+        return data.decode('utf-8-sig')
+    except (UnicodeDecodeError, OSError, EOFError) as e:
+        raise AtlasError(f"{path}: not a text in UTF-8, or damaged ({e})") from None
+
+def _read_rows(path):
+    "Pairs of a line's number and its row, a dict; names of columns in small letters only."
+    text = _read_text(path)
     header = text.partition('\n')[0]
     reader = csv.reader(io.StringIO(text, newline=''), delimiter=max('\t,;', key=header.count))
     names, rows = [re.sub('[^a-z]', '', name.lower()) for name in next(reader, [])], []
-    for values in reader:
-        if values and len(values) != len(names):
-            raise AtlasError(f"{path}, line {reader.line_num}: {len(values)} columns, but the first line has {len(names)}")
-        if values: rows.append((reader.line_num, dict(zip(names, (v.strip() for v in values)))))
+    for values in filter(None, reader):
+        if len(values) != len(names):
+            raise AtlasError(f"{path}, line {reader.line_num}: {len(values)} columns, the first line has {len(names)}")
+        values = ['' if v.strip().lower() in _missing else v.strip() for v in values]
+        rows.append((reader.line_num, dict(zip(names, values))))
     if 'image' not in names or not {'label', 'labelidx'} & {*names}:
-        raise AtlasError(f"{path}, line 1: expected the columns Image and Label or Label_idx; found {header.strip()[:200] or 'nothing'}")
+        raise AtlasError(f"{path}, line 1: expected the columns Image and Label or Label_idx; found "
+                         f"{header.strip()[:200] or 'nothing'}")
     if not rows: raise AtlasError(f"{path}: no rows below the header")
     return rows
 
@@ -101,9 +112,9 @@ def _label_columns(rows):
         if values: found['ids' if all(re.fullmatch(r'[\d.,;| ]+', v) for v in values) else 'names'] = column
     return found['names'], found['ids']
 
-# %% ../nbs/16_atlas.ipynb #0d622442
+# %% ../nbs/16_atlas.ipynb #330020ea
 _rare = frozenset([11, 15])
-_flags = {'false': False, '0': False, '0.0': False, '': False, 'true': True, '1': True, '1.0': True}
+_true = {'false': False, '0': False, '0.0': False, '': False, 'true': True, '1': True, '1.0': True}
 
 def _fits(ID): return re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9._-]{0,99}', ID) is not None
 
@@ -113,50 +124,57 @@ def _label_set(row, names, ids, keep):
     raise _LeftOut('no location', '')
 
 def _usable(row, names, ids, cell_lines, keep, origins):
-    "ID, address, label set, cell line of an image that is to be used."
-    image = row['image']
+    "ID, address, label set, cell line, width, cells of an image that is to be used."
+    image, line = row['image'], row.get('cellline', '')
     address = image if '://' in image else ''
     ID = image.rpartition('/')[2] if address else image
     if not _fits(ID): raise _LeftOut('name that no file may have', image[:60])
-    if address and not (_origin(address, origins) and urlsplit(address)[3:] == ('', '')): raise _LeftOut('address of no listed host', image[:60])
-    if _flags[row.get('intrainset', '').lower()]: raise _LeftOut('in the training set', '')
-    labels, line = _label_set(row, names, ids, keep), row.get('cellline', '')
-    if cell_lines and 'cellline' in row and line not in cell_lines and not labels & _rare: raise _LeftOut('other cell line', line)
-    return ID, address, labels, line
+    if address and (not _origin(address, origins) or urlsplit(address)[3:] != ('', '')):
+        raise _LeftOut('address of no listed host', image[:60])
+    if _true[row.get('intrainset', '').lower()]: raise _LeftOut('in the training set', '')
+    labels = _label_set(row, names, ids, keep)
+    if cell_lines and 'cellline' in row and line not in cell_lines and not labels & _rare:
+        raise _LeftOut('other cell line', line)
+    return ID, address, labels, line, int(float(row.get('imagewidth') or 0)), float(row.get('cells') or 'nan')
 
+# %% ../nbs/16_atlas.ipynb #0857709a
 def read_index(
     path,  # table with the columns Image, Label or Label_idx, and perhaps Cellline, in_trainset, ImageWidth, cells
-    cell_lines=competition_lines,  # cell lines to keep; None: all. Images of class 11 or 15 are kept whatever theirs is
+    cell_lines=competition_lines,  # cell lines to keep; None: all. Those of images of class 11 or 15 do not matter
     keep=(),  # classes whose images are kept even with a location of no class, as if it were not there
     hosts=atlas_hosts,  # hosts from which images may come
     counts: pd.DataFrame = None,  # ID, cells (their number), where known
-) -> tuple:  # index: ID, address ('' if not told), Label (label set), cell_line, sample, width (px, 0 = not told), cells (float, nan = not known); left out: ID, reason, detail
+) -> tuple:  # two tables, a row an image: the index as described above; what is left out: ID, reason, detail
     "The images of a table that can be used, and why the others cannot."
     rows, origins = _read_rows(path), _origins(hosts)
     (names, ids), found, left_out = _label_columns(rows), {}, []
-    for column in ('cellline', 'intrainset'):
-        if column not in rows[0][1]: warnings.warn(f"{path}: no column {column}; taken as a table that has been filtered already")
+    for column in {'cellline', 'intrainset'} - {*rows[0][1]}:
+        warnings.warn(f"{path}: no column {column}; taken as a table that has been filtered already")
     for line, row in rows:
         try:
             ID, *rest = _usable(row, names, ids, cell_lines, frozenset(keep), origins)
             if ID in found: raise _LeftOut('twice', '')
-            found[ID] = (*rest, float(row.get('imagewidth') or 0), float(row.get('cells') or 'nan'))
+            found[ID] = (ID, *rest)
         except _LeftOut as e: left_out.append((row['image'].rpartition('/')[2], *e.args))
-        except (LabelError, KeyError, ValueError) as e: raise AtlasError(f"{path}, line {line}: not understood, {e}") from None
-    table = pd.DataFrame([(ID, *rest) for ID, rest in found.items()], columns=['ID', 'address', 'Label', 'cell_line', 'width', 'cells'])
-    table.insert(4, 'sample', table['ID'].str.extract(r'^(\d+_[A-Z]\d+)_', expand=False).fillna(table['ID']))
-    if counts is not None: table['cells'] = table['ID'].map(counts.set_index('ID')['cells'].astype(float)).fillna(table['cells'])
-    return table.astype({'width': int}), pd.DataFrame(left_out, columns=['ID', 'reason', 'detail'])
+        except (LabelError, KeyError, ValueError, OverflowError) as e:
+            raise AtlasError(f"{path}, line {line}: not understood, {e}") from None
+    table = pd.DataFrame(found.values(), columns=['ID', 'address', 'Label', 'cell_line', 'width', 'cells'])
+    table['sample'] = table['ID'].str.extract(r'^(\d+_[A-Z]\d+)_', expand=False).fillna(table['ID'])
+    if counts is not None:
+        table['cells'] = table['ID'].map(counts.set_index('ID')['cells'].astype(float)).fillna(table['cells'])
+    return table, pd.DataFrame(left_out, columns=['ID', 'reason', 'detail'])
 
 def count_reasons(
     left_out: pd.DataFrame,  # reason, detail: as from `read_index`
-) -> pd.DataFrame:  # reason, images, and the most frequent details
+) -> pd.DataFrame:  # reason, images, details: the most frequent first
     "How many images were left out, and why."
-    rows = [(reason, len(t), ', '.join(f'{d} {n}' for d, n in t['detail'].value_counts().items() if d)) for reason, t in left_out.groupby('reason')]
-    return pd.DataFrame(rows, columns=['reason', 'images', 'details']).sort_values('images', ascending=False, ignore_index=True)
+    rows = [(reason, len(t), ', '.join(f'{d} {n}' for d, n in t['detail'].value_counts().items() if d))
+            for reason, t in left_out.groupby('reason')]
+    table = pd.DataFrame(rows, columns=['reason', 'images', 'details'])
+    return table.sort_values('images', ascending=False, ignore_index=True)
 
-# %% ../nbs/16_atlas.ipynb #fea17917
-bytes_per_pixel = {'jpg': 0.05, 'tif.gz': 1.0, 'png': 0.4}     # one channel; jpg and png were measured, tif.gz is a guess on the safe side
+# %% ../nbs/16_atlas.ipynb #9370da88
+bytes_per_pixel = {'jpg': 0.05, 'tif.gz': 1.0, 'png': 0.4}     # of one channel
 
 def parse_want(
     words,  # texts such as '11:500'
@@ -181,8 +199,8 @@ def _choose(cells, cost, want, order, max_cost):
         else: taken[i], have, max_cost = True, have + cells[i], max_cost - cost[i]
     return list(taken)
 
-# %% ../nbs/16_atlas.ipynb #770f1fd1
-@dataclass
+# %% ../nbs/16_atlas.ipynb #f3686125
+@dataclass(eq=False)
 class Plan:
     "Which images to fetch; made by `plan_download` and `read_plan`."
     images: pd.DataFrame  # ID, Label (label set), address, cells (expected), fetch and keep (expected bytes)
@@ -190,40 +208,43 @@ class Plan:
 
     def classes(self) -> pd.DataFrame:
         "A row a class that is wanted: name, wanted and expected cells, images in the plan, images available."
-        want = {int(c): n for c, n in self.settings['want'].items()}
-        targets = labels_to_targets(self.images['Label'].tolist())
+        targets, s = labels_to_targets(self.images['Label'].tolist()), self.settings
         expected = self.images['cells'].to_numpy() @ targets
-        rows = [(c, class_names[c], n, round(float(expected[c]*self.settings['shows'].get(str(c), 1))), int(targets[:, c].sum()),
-                 self.settings['available'][str(c)]) for c, n in want.items()]
-        return pd.DataFrame(rows, columns=['class', 'name', 'wanted', 'expected', 'images', 'available']).set_index('class')
+        table = pd.DataFrame(dict(name=class_names, expected=expected, images=targets.sum(0)))
+        table = table.loc[[int(c) for c in s['want']]].rename_axis('class')
+        table['expected'] *= [s['shows'].get(c, 1) for c in s['want']]
+        table.insert(1, 'wanted', list(s['want'].values()))
+        return table.assign(available=list(s['available'].values())).astype(dict(expected=int, images=int))
 
     def hours(self, per_second: float = 4, megabytes: float = 5) -> float:
         "How long it takes at so many files and MB a second."
         return max(4*len(self.images)/per_second, self.images['fetch'].sum()/megabytes/1e6)/3600
 
     def __repr__(self):
-        gb, s = self.images[['fetch', 'keep']].sum()/1e9, self.settings
-        part = f"part {s['part']}: " if s['part'] else ''
-        return (f"{part}{len(self.images):,} images: {gb['fetch']:.2f} GB to fetch as {s['kind']}, {gb['keep']:.2f} GB to keep at {s['size']} px, "
-                f"{self.hours():.1f} hours; at most {s['max_gb']} GB\n{self.classes().to_string()}")
+        (fetch, keep), s = self.images[['fetch', 'keep']].sum()/1e9, self.settings
+        return (f"{s['part'] or 'all'}: {len(self.images):,} images, {self.images['cells'].sum():,.0f} cells; "
+                f"{fetch:.2f} GB to fetch as {s['kind']}, {keep:.2f} GB to keep at {s['size']} px, at most "
+                f"{s['max_gb']:.4g} GB; {self.hours():.1f} hours\n{self.classes().to_string()}")
 
     def part(self, which: str) -> 'Plan':
         "Part '2/5' of a plan; None is the whole."
         if which is None: return self
         match = re.fullmatch(r'(\d+)/(\d+)', which)
-        if not match or not 1 <= int(match[1]) <= int(match[2]): raise AtlasError(f"part {which!r}: expected one such as 2/5")
+        if not match or not 1 <= (k := int(match[1])) <= (n := int(match[2])):
+            raise AtlasError(f"part {which!r}: expected one such as 2/5")
         if self.settings['part']: raise AtlasError(f"part {which!r} of what is part {self.settings['part']} already")
-        k, n = int(match[1]), int(match[2])
-        return Plan(self.images[k - 1::n].reset_index(drop=True), self.settings | dict(part=which, max_gb=self.settings['max_gb']/n))
+        settings = self.settings | dict(part=which, max_gb=self.settings['max_gb']/n)
+        own = np.random.default_rng(settings['seed']).permutation(len(self.images)) % n == k - 1
+        return Plan(self.images[own].reset_index(drop=True), settings)
 
-    def write(self, path):
-        "Write the plan to a CSV file and its settings to the JSON file beside it."
-        text = self.images.assign(Label=self.images['Label'].map(format_labels)).to_csv(index=False, lineterminator='\n').encode()
-        with atomic_path(path) as temporary: temporary.write_bytes(text)
-        with atomic_path(Path(path).with_suffix('.json')) as temporary:
-            temporary.write_text(json.dumps(self.settings | dict(sha256=hashlib.sha256(text).hexdigest()), indent=1), encoding='utf-8')
+# %% ../nbs/16_atlas.ipynb #d5ec124e
+def _check_wishes(want, max_gb, kind, size, cells):
+    if not want or not all(c in range(n_classes) and n >= 1 for c, n in want.items()):
+        raise AtlasError(f"want {want}: expected classes 0 to {n_classes-1} and the cells for each, as {{11: 500}}")
+    if kind not in ('jpg', 'tif.gz'): raise AtlasError(f"kind {kind!r}: expected 'jpg' or 'tif.gz'")
+    if not (max_gb > 0 and cells > 0): raise AtlasError(f"max_gb {max_gb}, cells {cells}: expected more than 0")
+    if not size >= 64: raise AtlasError(f"size {size}: expected at least 64 px")
 
-# %% ../nbs/16_atlas.ipynb #48f04f73
 def plan_download(
     index: pd.DataFrame,  # as from `read_index`
     want: dict,  # class -> cells wanted
@@ -235,10 +256,7 @@ def plan_download(
     shows: dict = {11: 0.03},  # class -> share of an image's cells that show it, 0..1; 1 for the others
 ) -> Plan:
     "Choose images so that each class gets the cells that are wanted, within a budget."
-    if not want or not all(c in range(n_classes) and n >= 1 for c, n in want.items()):
-        raise AtlasError(f"want {want}: expected classes 0 to {n_classes-1} and a number of cells for each, such as {{11: 500}}")
-    if kind not in ('jpg', 'tif.gz'): raise AtlasError(f"kind {kind!r}: expected 'jpg' or 'tif.gz'")
-    if not (max_gb > 0 and size >= 64 and cells > 0): raise AtlasError(f"max_gb {max_gb}, size {size}, cells {cells}: expected more than 0, and size at least 64")
+    _check_wishes(want, max_gb, kind, size, cells)
     table = index.sort_values('ID', ignore_index=True)
     table = table.iloc[np.random.default_rng(seed).permutation(len(table))]
     seen = table.groupby('sample').cumcount()
@@ -249,20 +267,36 @@ def plan_download(
     targets = labels_to_targets(table['Label'].tolist())
     expected = targets*table[['cells']].to_numpy()*[shows.get(c, 1) for c in range(n_classes)]
     rows = _choose(expected, table[['fetch', 'keep']].max(axis=1).to_numpy(), want, range(len(table)), max_gb*1e9)
-    settings = dict(format=1, want={str(c): n for c, n in want.items()}, max_gb=max_gb, seed=seed, kind=kind, size=size, cells=cells, part=None,
-                    shows={str(c): s for c, s in shows.items()}, available={str(c): int(targets[:, c].sum()) for c in want})
+    settings = dict(format=1, want={str(c): int(n) for c, n in want.items()}, max_gb=max_gb, seed=seed, kind=kind,
+                    size=size, cells=cells, part=None, shows={str(c): s for c, s in shows.items()},
+                    available={str(c): int(targets[:, c].sum()) for c in want})
     return Plan(table.loc[rows, ['ID', 'Label', 'address', 'cells', 'fetch', 'keep']].reset_index(drop=True), settings)
 
+# %% ../nbs/16_atlas.ipynb #04d55506
+def write_plan(
+    plan: Plan,
+    path,  # CSV file; the settings go to the JSON file beside it
+):
+    "Write a plan to disk."
+    images = plan.images.assign(Label=plan.images['Label'].map(format_labels))
+    text = images.to_csv(index=False, lineterminator='\n').encode()
+    settings = json.dumps(plan.settings | dict(sha256=hashlib.sha256(text).hexdigest()), indent=1)
+    for file, data in ((Path(path), text), (Path(path).with_suffix('.json'), settings.encode())):
+        with atomic_path(file) as temporary: temporary.write_bytes(data)
+
 def read_plan(
-    path,  # CSV file that `Plan.write` made, its JSON file beside it
+    path,  # CSV file that `write_plan` made, its JSON file beside it
 ) -> Plan:
     "Read a plan and check that nobody changed it."
+    text, settings = Path(path).read_bytes(), Path(path).with_suffix('.json').read_bytes()
     try:
-        text, settings = Path(path).read_bytes(), json.loads(Path(path).with_suffix('.json').read_text(encoding='utf-8'))
-        if hashlib.sha256(text).hexdigest() != settings.pop('sha256'): raise AtlasError(f"{path}: not the plan that its JSON file tells of; make it anew")
+        settings = json.loads(settings)
+        if hashlib.sha256(text).hexdigest() != settings.pop('sha256'):
+            raise AtlasError(f"{path}: not the plan that its JSON file tells of; make it anew")
         images = pd.read_csv(io.BytesIO(text), dtype=dict(ID=str, Label=str, address=str), keep_default_na=False)
         return Plan(images.assign(Label=images['Label'].map(parse_labels).astype(object)), settings)
-    except (KeyError, UnicodeDecodeError, json.JSONDecodeError) as e: raise AtlasError(f"{path}: not a plan ({e}); make it anew") from None
+    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as e:
+        raise AtlasError(f"{path}: not a plan ({e}); make it anew") from None
 
 # %% ../nbs/16_atlas.ipynb #b459506f
 def plot_plan(
@@ -284,14 +318,15 @@ def plot_plan(
     ax.legend(frameon=False, fontsize=7, ncols=2, loc='lower right', bbox_to_anchor=(1, 1), borderaxespad=0.2)
     return ax
 
-# %% ../nbs/16_atlas.ipynb #66582980
+# %% ../nbs/16_atlas.ipynb #d6ee8760
 class _Again(Exception): "Worth another try: the reason."
 class _Bad(Exception): "Not worth another try: the reason."
 class _Stopped(Exception): "Somebody ended the download."
 
 class _Pace:
     "Turns for requests to one host, for all threads together."
-    def __init__(self, per_second, stop): self.gap, self.next, self.stop, self.lock = 1/per_second, 0., stop, threading.Lock()
+    def __init__(self, per_second, stop):
+        self.gap, self.next, self.stop, self.lock = 1/per_second, 0., stop, threading.Lock()
 
     def wait(self):
         "Returns when it is this thread's turn."
@@ -307,10 +342,12 @@ class _Pace:
 
 def _retry_after(value):
     "Seconds that a host wants to be left alone: it gives a number or a date; 0 for neither."
-    try: return max(0., float(value) if value.isdigit() else (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds())
+    try:
+        if value.isdigit(): return float(value)
+        return max(0., (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds())
     except (ValueError, TypeError, AttributeError): return 0.
 
-# %% ../nbs/16_atlas.ipynb #0b644e63
+# %% ../nbs/16_atlas.ipynb #55c6b6ad
 def _new_session():
     session = requests.Session()
     session.headers.update({'User-Agent': f'hpa_cells/{__version__}', 'Accept-Encoding': 'identity'})
@@ -318,110 +355,98 @@ def _new_session():
     session.resolve_redirects = lambda *args, **kwargs: iter(())  # nor is a redirect looked at before it is checked
     return session
 
-def _validator(headers):
-    "What tells one state of a file from another, if the server says so."
-    tag = headers.get('ETag', '')
-    return tag if tag and not tag.startswith('W/') else headers.get('Last-Modified')
-
 class _Client:
-    "Fetches files from some hosts."
-    def __init__(self, hosts, per_second, attempts, wait, timeout, max_bytes):
+    "Sends requests to some hosts, for several threads."
+    def __init__(self, hosts, per_second=4, attempts=5, wait=1, timeout=20, max_bytes=2**25):
         self.stop, self.own, self.patience = threading.Event(), threading.local(), 600
         self.paces = {o: _Pace(per_second, self.stop) for o in _origins(hosts)}
         self.attempts, self.first_wait, self.timeout, self.max_bytes = attempts, wait, timeout, max_bytes
 
     def open(self, address, headers):
-        "The answer to a request, its body not yet read."
+        "The answer to a request, its body not yet read; an error if it is no file."
         if not hasattr(self.own, 'session'): self.own.session = _new_session()      # a session is for one thread
         for _ in range(5):
-            origin = _origin(address, self.paces)
-            if origin is None: raise _Bad(f'redirected to {address[:100]}, and that host is not in the list')
+            if not (origin := _origin(address, self.paces)):
+                raise _Bad(f'redirected to {address[:100]}, and that host is not in the list')
             self.paces[origin].wait()
-            answer = self.own.session.get(address, headers=headers, stream=True, timeout=self.timeout, allow_redirects=False)
-            if answer.status_code not in (301, 302, 303, 307, 308): return answer, origin
+            answer = self.own.session.get(address, headers=headers, stream=True, timeout=self.timeout,
+                                          allow_redirects=False)
+            if answer.status_code in (200, 206): return answer
             answer.close()
+            if answer.status_code not in (301, 302, 303, 307, 308): self.refused(answer, origin)
             try: address = urljoin(address, answer.headers.get('Location', ''))
             except ValueError: raise _Bad('redirected to what is no address') from None
         raise _Bad('redirected more than 5 times')
 
     def refused(self, answer, origin):
-        "What follows from an answer that is no file."
-        seconds = _retry_after(answer.headers.get('Retry-After'))
-        if seconds > self.patience: raise AtlasError(f"{origin} asks to be left alone for {seconds:,.0f} s; start again after that")
+        "The error that an answer without a file leads to."
+        seconds, code = _retry_after(answer.headers.get('Retry-After')), answer.status_code
+        if seconds > self.patience:
+            raise AtlasError(f"{origin} asks to be left alone for {seconds:,.0f} s; start again after that")
         self.paces[origin].later(seconds)
-        code = answer.status_code
-        return (_Again if code in (408, 416, 425, 429) or code >= 500 else _Bad)(f'the host answered {code}')
+        raise (_Again if code in (408, 416, 425, 429) or code >= 500 else _Bad)(f'the host answered {code}')
 
-# %% ../nbs/16_atlas.ipynb #9fc43fef
-def _part(path):
-    "Bytes of a partial file that are there, the validator and the length they came with."
-    try: note = json.loads(path.with_suffix('.json').read_text())
-    except (OSError, ValueError): return 0, None, None
-    return path.stat().st_size if path.exists() else 0, note['validator'], note['length']
+# %% ../nbs/16_atlas.ipynb #67ae6a55
+class _File:
+    "A file that is being fetched: its address and what has come."
+    def __init__(self, address): self.address, self.data, self.validator = address, bytearray(), None
 
-def _length(answer):
-    "Length of the whole file in bytes, if the server told."
-    told = answer.headers.get('Content-Length', '') if answer.status_code == 200 else answer.headers['Content-Range'].rpartition('/')[2]
-    return int(told) if told.isdigit() else None
+    def is_rest(self, answer):
+        "Whether an answer goes on where the data end."
+        start = re.match(r'bytes (\d+)-', answer.headers.get('Content-Range', ''))
+        return answer.status_code == 206 and start is not None and int(start[1]) == len(self.data)
 
-def _goes_on(answer, have, length):
-    "Whether an answer is the rest of a file of which `have` bytes are there."
-    match = re.fullmatch(r'bytes (\d+)-\d+/(\d+)', answer.headers.get('Content-Range', ''))
-    return answer.status_code == 206 and match and int(match[1]) == have and length in (None, int(match[2]))
-
-def _save(client, answer, path, have, length):
-    "Append the body of an answer to a file."
-    read = getattr(answer.raw, 'read1', None) or answer.raw.read       # read1 returns what is there and does not wait for the rest
-    end = monotonic() + client.patience
-    with open(path, 'r+b') as file:
-        file.seek(have)
-        while block := read(2**16, decode_content=False):
-            have += len(block)
-            if have > client.max_bytes: raise _Bad(f'longer than {client.max_bytes:,} bytes')
+    def read(self, client, answer):
+        "Take what comes, up to the announced length."
+        read = getattr(answer.raw, 'read1', None) or answer.raw.read     # read1 does not wait for the block to be full
+        told, end = answer.headers.get('Content-Length', ''), monotonic() + client.patience
+        length, longest = len(self.data) + int(told) if told.isdigit() else 0, client.max_bytes
+        while max(length, len(self.data)) <= longest and (block := read(2**16, decode_content=False)):
+            self.data += block
             if client.stop.is_set(): raise _Stopped
-            file.write(block)
-            file.flush()
             if monotonic() > end: raise _Again(f'not complete after {client.patience} s')
-    if length not in (None, have): raise _Again(f'{have:,} of {length:,} bytes, then the connection ended')
+        if max(length, len(self.data)) > longest: raise _Bad(f'longer than {longest:,} bytes')
+        if length > len(self.data): raise _Again(f'{len(self.data):,} of {length:,} bytes, then the connection ended')
 
-def _try(client, address, path):
-    "One try to complete a partial file."
-    have, validator, length = _part(path)
-    if have and have == length: return
-    headers = {'Range': f'bytes={have}-', 'If-Range': validator} if have and validator else {}
-    answer, origin = client.open(address, headers)
-    with answer:
-        goes_on = headers and _goes_on(answer, have, length)
-        if answer.status_code != 200 and not goes_on:
-            if answer.status_code in (206, 416): path.unlink(missing_ok=True)
-            raise _Again('an answer to another question') if answer.status_code == 206 else client.refused(answer, origin)
-        length = _length(answer)
-        if (length or 0) > client.max_bytes: raise _Bad(f'{length:,} bytes, longer than {client.max_bytes:,}')
-        if not goes_on:
-            have = path.write_bytes(b'')         # emptied before the note is new: never old bytes under a new validator
-            path.with_suffix('.json').write_text(json.dumps(dict(validator=_validator(answer.headers), length=length)))
-        _save(client, answer, path, have, length)
+    def one_try(self, client):
+        "Go on with what has come, or begin anew."
+        goes_on = self.data and self.validator
+        headers = {'Range': f'bytes={len(self.data)}-', 'If-Range': self.validator} if goes_on else {}
+        with client.open(self.address, headers) as answer:
+            if not (goes_on and self.is_rest(answer)):
+                self.data.clear()
+                if answer.status_code == 206: raise _Again('an answer to another question')
+                tag = answer.headers.get('ETag', 'W/')     # W/: the same picture, but perhaps not the same bytes
+                self.validator = answer.headers.get('Last-Modified') if tag.startswith('W/') else tag
+            self.read(client, answer)
 
-def _fetch(client, address, path):
-    "Complete a file, in several tries if need be, with growing waits between them."
+def _fetch(client, address):
+    "The bytes of a file, in several tries if need be, with growing waits between them."
+    file = _File(address)
     for k in range(client.attempts):
-        try: return _try(client, address, path)
-        except (requests.RequestException, HTTPError, ConnectionError, TimeoutError) as e: error = _Again(f'{type(e).__name__}: {e}'[:200])
+        try:
+            file.one_try(client)
+            return bytes(file.data)
+        except (requests.RequestException, HTTPError, OSError) as e: error = _Again(f'{type(e).__name__}: {e}'[:200])
         except _Again as e: error = e
-        if k + 1 < client.attempts and client.stop.wait(client.first_wait * 2**k * (0.5 + random.random())): raise _Stopped
+        pause = client.first_wait * 2**k * (0.5 + random.random())
+        if k + 1 < client.attempts and client.stop.wait(pause): raise _Stopped
     raise error
 
-# %% ../nbs/16_atlas.ipynb #2117d726
+# %% ../nbs/16_atlas.ipynb #3ddbf122
 def _given_prints(sources, cache, progress):
     "Names and fingerprints of all fields of some sources, kept in a file."
+    sources = [sources] if isinstance(sources, (str, Path)) else sources
     found = [open_fields(source) for source in sources]
     names = [f'{fields.source}/{ID}' for fields in found for ID in fields.ids]
     if cache.exists():
         with np.load(cache, allow_pickle=False) as saved:
             if saved['names'].tolist() == names: return names, saved['prints']
     todo = [(fields, ID) for fields in found for ID in fields.ids]
-    prints = np.stack([fingerprint(fields.read(ID)) for fields, ID in (progress_bar(todo, leave=False) if progress else todo)])
-    with atomic_path(cache) as temporary, open(temporary, 'wb') as file: np.savez(file, names=np.array(names), prints=prints)
+    if progress: todo = progress_bar(todo, leave=False)
+    prints = np.stack([fingerprint(fields.read(ID)) for fields, ID in todo])
+    with atomic_path(cache) as temporary, open(temporary, 'wb') as file:
+        np.savez(file, names=np.array(names), prints=prints)
     return names, prints
 
 def _look_alike(own, names, prints):
@@ -434,20 +459,22 @@ def _look_alike(own, names, prints):
 def _shrink(image, size):
     "Make the longer side `size` px if it is more."
     scale = size/max(image.shape)
-    return image if scale >= 1 else cv2.resize(image, [max(1, round(n*scale)) for n in image.shape[::-1]], interpolation=cv2.INTER_AREA)
+    if scale >= 1: return image
+    return cv2.resize(image, [max(1, round(n*scale)) for n in image.shape[::-1]], interpolation=cv2.INTER_AREA)
 
-def _read_arrived(ID, paths, size, max_pixels):
-    "The field from four files, and what is to be noted of it."
-    images, note = {}, dict(sha256={})
-    for colour, path in paths.items():
-        data = path.read_bytes()
-        note['sha256'][colour] = hashlib.sha256(data).hexdigest()
-        image = read_image(data, f'{ID}_{colour}', max_pixels)
+def _get_field(client, row, settings, max_pixels, note):
+    "The field of one image; what is to be told of it goes to `note`."
+    images = []
+    for colour in channels:
+        data = _fetch(client, f"{row.address}_{colour}.{settings['kind']}")
+        note['fetched'], note['sha256'][colour] = note['fetched'] + len(data), hashlib.sha256(data).hexdigest()
+        image = read_image(data, f'{row.ID}_{colour}', max_pixels)
         if note.setdefault('pixels', [*image.shape]) != [*image.shape]:
-            raise _Bad(f"{colour} has {image.shape[0]} x {image.shape[1]} pixels, {channels[0]} has {note['pixels'][0]} x {note['pixels'][1]}")
-        images[colour] = to_uint8(_shrink(image, size))
-    field = np.stack([images[c] for c in channels])
-    return field, note | dict(flags=field_flags(field))
+            sizes = *image.shape, channels[0], *note['pixels']
+            raise _Bad("{} has {} x {} pixels, {} has {} x {}".format(colour, *sizes))
+        images.append(to_uint8(_shrink(image, settings['size'])))
+    note['flags'] = field_flags(field := np.stack(images))
+    return field
 
 def _write_field(folder, ID, field):
     "Four PNG files; the bytes in them."
@@ -456,24 +483,24 @@ def _write_field(folder, ID, field):
         with atomic_path(folder/f'{ID}_{colour}.png') as temporary: temporary.write_bytes(data)
     return sum(map(len, packed))
 
-# %% ../nbs/16_atlas.ipynb #06fc35bd
+# %% ../nbs/16_atlas.ipynb #1d6f6c02
 def _lines(path):
     "The whole lines of a journal, and their length in bytes."
     data = path.read_bytes() if path.exists() else b''
     end = data.rfind(b'\n') + 1
     try: return [json.loads(line) for line in data[:end].splitlines()], end
-    except ValueError as e: raise AtlasError(f"{path}: damaged ({e}); remove the damaged lines, their images are fetched again") from None
+    except ValueError as e:
+        raise AtlasError(f"{path}: damaged ({e}); remove the damaged lines, their images are fetched again") from None
 
 def _append(journal, **entry):
     journal.write(json.dumps(entry) + '\n')
     journal.flush()
     os.fsync(journal.fileno())
 
-def _name(what, part): return f"{what}-{part.replace('/', '-of-')}" if part else what
-
 def _open_journal(out, plan):
     "The journal of a plan's part, locked for this process, and its entries: ID -> entry."
-    path = out/f"{_name('journal', plan.settings['part'])}.jsonl"
+    part = plan.settings['part']
+    path = out/(f"journal-{part.replace('/', '-of-')}.jsonl" if part else 'journal.jsonl')
     settings = {name: plan.settings[name] for name in ('kind', 'size')}
     journal = open(path, 'a', encoding='utf-8')
     try: fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -484,81 +511,81 @@ def _open_journal(out, plan):
     journal.truncate(end)
     if not lines: _append(journal, **settings)
     for other in out.glob('journal*.jsonl'):
-        if (was := _lines(other)[0][:1]) not in ([], [settings]): raise AtlasError(f"{other}: holds images made with {was[0]}, not {settings}; take another folder")
+        if (was := _lines(other)[0][:1]) not in ([], [settings]):
+            raise AtlasError(f"{other}: holds images made with {was[0]}, not {settings}; take another folder")
     return journal, {entry['ID']: entry for entry in lines[1:]}
 
 def read_journal(
     out,  # folder of a download; journals of several parts are read together
-) -> pd.DataFrame:  # a row an image: ID, state ('done', 'set aside', 'again'), reason, Label (text), fetched, kept (bytes), pixels (height and width as it arrived), flags, sha256
+) -> pd.DataFrame:  # a row an image, with the columns below
     "What is known of each image of a download."
+    columns = ['ID', 'state', 'reason', 'Label', 'fetched', 'kept', 'pixels', 'flags', 'sha256']
     entries = [e for path in sorted(Path(out).glob('journal*.jsonl')) for e in _lines(path)[0][1:]]
-    return pd.DataFrame({e['ID']: e for e in entries}.values(), columns=['ID', 'state', 'reason', 'Label', 'fetched', 'kept', 'pixels', 'flags', 'sha256'])
+    return pd.DataFrame({e['ID']: e for e in entries}.values(), columns=columns)
 
 def _write_labels(out):
     "The label table of all fields that are there."
-    there = read_journal(out).query("state == 'done'").sort_values('ID')
-    with atomic_path(out/'labels.csv') as temporary: there[['ID', 'Label']].to_csv(temporary, index=False, lineterminator='\n')
+    there = read_journal(out).query("state == 'done'").sort_values('ID')[['ID', 'Label']]
+    with atomic_path(out/'labels.csv') as temporary: there.to_csv(temporary, index=False, lineterminator='\n')
 
-# %% ../nbs/16_atlas.ipynb #e721b129
+# %% ../nbs/16_atlas.ipynb #e62a4c32
 def _sweep(out, plan):
-    "The folders for fields and for partial files, rid of what a killed run left; the rows of images that are to be fetched."
-    folder, partial = out/'fields', out/_name('partial', plan.settings['part'])
-    for f in (folder, partial): f.mkdir(parents=True, exist_ok=True)
+    "Remove from the fields what is not done; the rows of images that are to be fetched."
+    (folder := out/'fields').mkdir(parents=True, exist_ok=True)
     sweep_temporaries(folder)
-    there, state, rows = {path.name for path in folder.iterdir()}, dict(read_journal(out)[['ID', 'state']].values), []
+    there, rows = {path.name for path in folder.iterdir()}, []
+    state = dict(read_journal(out)[['ID', 'state']].values)
     for row in plan.images.itertuples():
         files = [f'{row.ID}_{c}.png' for c in channels]
         if state.get(row.ID) == 'done' and there.issuperset(files): continue
         for name in there.intersection(files): (folder/name).unlink()
         if state.get(row.ID) != 'set aside': rows.append(row)
-    todo = {row.ID for row in rows}
-    for path in partial.iterdir():
-        if path.name.rpartition('_')[0] not in todo: path.unlink()
-    return folder, partial, rows
+    return rows
 
-def _get_image(client, row, folder, partial, settings, given, max_pixels):
-    "Fetch, check and store one image; the entry for the journal."
-    paths = {c: partial/f"{row.ID}_{c}.{settings['kind']}.part" for c in channels}
-    entry = dict(ID=row.ID, state='done', reason='', Label=format_labels(row.Label), fetched=0, kept=0)
+def _get_image(client, row, folder, settings, given, max_pixels):
+    "Fetch, check and store one image; its entry for the journal."
+    entry = dict(ID=row.ID, state='done', reason='', Label=format_labels(row.Label), fetched=0, kept=0, sha256={})
     try:
-        for colour, path in paths.items(): _fetch(client, f"{row.address}_{colour}.{settings['kind']}", path)
-        field, note = _read_arrived(row.ID, paths, settings['size'], max_pixels)
+        field = _get_field(client, row, settings, max_pixels, entry)
         if given and (other := _look_alike(fingerprint(field), *given)): raise _Bad(f'near-duplicate of {other}')
         if client.stop.is_set(): raise _Stopped
-        entry |= note | dict(kept=_write_field(folder, row.ID, field))
-    except (_Bad, FieldError) as e: entry |= dict(state='set aside', reason=str(e))
-    except _Again as e: entry |= dict(state='again', reason=str(e))
-    for path in paths.values():
-        if path.exists(): entry['fetched'] += path.stat().st_size
-        path.unlink(missing_ok=True)
-        path.with_suffix('.json').unlink(missing_ok=True)
-    return entry
+        return entry | dict(kept=_write_field(folder, row.ID, field))
+    except (_Bad, FieldError) as e: return entry | dict(state='set aside', reason=str(e))
+    except _Again as e: return entry | dict(state='again', reason=str(e))
 
+# %% ../nbs/16_atlas.ipynb #ab11317d
 def _check_plan(plan, hosts):
-    "Each image has a name that is fit for a file and an address of a listed host."
-    origins = _origins(hosts)
+    "Each image has a name that is fit for a file and an address of a listed host, and is there once."
+    origins, again = _origins(hosts), plan.images['ID'].duplicated()
+    if again.any(): raise AtlasError(f"image {plan.images['ID'][again].iloc[0]} is in the plan twice")
     for row in plan.images.itertuples():
-        if not _fits(row.ID): raise AtlasError(f"image {row.ID[:60]!r}: not a name for a file; make the plan from an index that `read_index` read")
-        if not row.address: raise AtlasError(f"image {row.ID}: the index tells no address for it; get the hosts' table, in which Image begins with https://")
-        if not _origin(row.address, origins): raise AtlasError(f"image {row.ID}: {row.address[:100]} is on none of the hosts {', '.join(hosts)}")
-    if plan.images['ID'].duplicated().any(): raise AtlasError(f"image {plan.images['ID'][plan.images['ID'].duplicated()].iloc[0]} is in the plan twice")
+        what = None
+        if not _fits(row.ID): what = 'not a name for a file; make the plan from an index that `read_index` read'
+        elif not row.address: what = "the index tells no address; get the hosts' table, whose Image is an address"
+        elif not _origin(row.address, origins): what = f"{row.address[:100]} is on none of the hosts {', '.join(hosts)}"
+        if what: raise AtlasError(f"image {row.ID[:60]!r}: {what}")
 
-# %% ../nbs/16_atlas.ipynb #8e0b3a9e
 def _check_course(error, in_a_row, most, total, max_gb, left):
     "An error if it makes no sense to go on."
-    if in_a_row >= most: raise AtlasError(f"{in_a_row} images in a row could not be fetched, the last because: {error}; is there a connection? The same call goes on")
+    if in_a_row >= most:
+        raise AtlasError(f"{in_a_row} images in a row could not be fetched, the last because: {error}; "
+                         "is there a connection? The same call goes on")
     for what, n in total.items():
         if n > max_gb*1e9 and left:
-            raise AtlasError(f"{n/1e9:.3g} GB are {what}, and the plan allows {max_gb:.3g}; {left:,} images are left. Plan again with more, and the same folder goes on")
+            raise AtlasError(f"{n/1e9:.3g} GB are {what}, and the plan allows {max_gb:.3g}; {left:,} images are left. "
+                             "Plan again with more, and the same folder goes on")
 
 def _get_all(client, rows, how, connections, journal, entries, max_gb, progress):
     "Fetch the images of `rows`, each with `_get_image(client, row, *how)`, and note each in the journal."
-    total, in_a_row, most = {what: sum(e[what] for e in entries.values()) for what in ('fetched', 'kept')}, 0, max(10, 3*connections)
+    total = {what: sum(e[what] for e in entries.values()) for what in ('fetched', 'kept')}
+    in_a_row, most = 0, max(10, 3*connections)
     _check_course('', in_a_row, most, total, max_gb, len(rows))
     with ThreadPoolExecutor(connections) as pool:
         try:
             futures = [pool.submit(_get_image, client, row, *how) for row in rows]
-            for k, future in enumerate(progress_bar(as_completed(futures), total=len(rows), leave=False) if progress else as_completed(futures)):
+            arrivals = as_completed(futures)
+            if progress: arrivals = progress_bar(arrivals, total=len(rows), leave=False)
+            for k, future in enumerate(arrivals):
                 _append(journal, **(entry := future.result()))
                 total = {what: n + entry[what] for what, n in total.items()}
                 in_a_row = in_a_row + 1 if entry['state'] == 'again' else 0
@@ -567,12 +594,13 @@ def _get_all(client, rows, how, connections, journal, entries, max_gb, progress)
             client.stop.set()
             pool.shutdown(cancel_futures=True)
 
+# %% ../nbs/16_atlas.ipynb #31ae15a4
 def download(
     plan: Plan,  # as from `plan_download` or `read_plan`
     out,  # folder: fields/<ID>_<colour>.png, labels.csv and a journal
     part: str = None,  # '2/5': only the second of five parts
     hosts=atlas_hosts,  # hosts that may be contacted, no other is
-    given=(),  # folders or zips with fields: what looks like one of them is set aside
+    given=(),  # a folder or zip with fields, or several: what looks like one of them is set aside
     connections: int = 4,  # images at a time
     per_second: float = 4,  # requests a second to a host, at most, all connections together
     attempts: int = 5,  # tries for each file
@@ -589,15 +617,17 @@ def download(
         out.mkdir(parents=True, exist_ok=True)
         journal, entries = _open_journal(out, plan)
         with journal:
-            folder, partial, rows = _sweep(out, plan)
+            rows = _sweep(out, plan)
             prints = _given_prints(given, out/'given.npz', progress) if given else None
-            how = folder, partial, plan.settings, prints, max_pixels
+            how = out/'fields', plan.settings, prints, max_pixels
             try: _get_all(client, rows, how, connections, journal, entries, plan.settings['max_gb'], progress)
             finally:
                 _sweep(out, plan)
                 _write_labels(out)
-        partial.rmdir()
-    except OSError as e: raise AtlasError(f"{e.filename or out}: {e.strerror or e}; no field is half-written, and the same call goes on") from e
+    except OSError as e:
+        message = f"{e.filename or out}: {e.strerror or e}; no field is half-written, and the same call goes on"
+        raise AtlasError(message) from e
     table = read_journal(out).set_index('ID').loc[plan.images['ID']].reset_index()
-    if progress: print(f"{len(table):,} images: " + ', '.join(f"{n:,} {state}" for state, n in table['state'].value_counts().items()))
+    states = ', '.join(f'{n:,} {state}' for state, n in table['state'].value_counts().items())
+    if progress: print(f'{len(table):,} images: {states}; {out}')
     return table

@@ -194,9 +194,8 @@ function undo() {
 
 // ---- pages and ways through them
 async function load(number, pick) {
-  const cls = $('cls').value, query = new URLSearchParams({order: $('order').value, ...(cls && {cls}), ...(number !== null && {page: number})})
-  const found = await call('/api/page?' + query)
-  page = found
+  const cls = $('cls').value, asked = {order: $('order').value, ...(cls && {cls})}
+  page = {...await call('/api/page?' + new URLSearchParams({...asked, ...(number !== null && {page: number})})), asked}
   $('grid').replaceChildren(...page.cells.map(thumb))
   page.cells.forEach((_, k) => label(k))
   $('where').textContent = page.total ? `page ${page.number + 1} of ${page.pages} · ${page.total.toLocaleString()} cells` : 'no cells'
@@ -253,8 +252,7 @@ function move(by) {
 function turn(by) { later(() => load(page.number + by)) }
 
 function remember() {
-  const query = new URLSearchParams({order: $('order').value, ...($('cls').value && {cls: $('cls').value}), page: page.number})
-  history.replaceState(null, '', `?${query}#${cell.row}`)
+  history.replaceState(null, '', `?${new URLSearchParams({...page.asked, page: page.number})}#${cell.row}`)
 }
 
 // ---- channels, brightness, keys
