@@ -6,7 +6,7 @@
 __all__ = ['class_colours', 'ExportError', 'join_cells', 'export_anndata', 'cell_polygons', 'export_geojson', 'export_coco',
            'export_ome', 'export_run']
 
-# %% ../nbs/20_export.ipynb #fff51238
+# %% ../nbs/20_export.ipynb #ee307de5
 import base64, inspect, json, zlib
 from importlib import import_module
 from pathlib import Path
@@ -20,13 +20,13 @@ from scipy.ndimage import find_objects
 
 from . import __version__
 from .classes import class_names, format_labels, n_classes
-from .fields import FieldError, atomic_path, open_fields
+from .fields import FieldError, atomic_path, channels, open_fields
 from .segment import SegmentError, read_label_map
 from .store import open_store
 from .dataset import find_cells, read_cell_labels
 from .submit import encode_cells
 
-# %% ../nbs/20_export.ipynb #566a7315
+# %% ../nbs/20_export.ipynb #ed5d9f8e
 class ExportError(ValueError):
     "Something that cannot be exported; the message says what and what to do."
 
@@ -42,7 +42,7 @@ def _spread(at, values, n, missing):
 def join_cells(
     cells: pd.DataFrame,  # cell table
     predictions: pd.DataFrame | None = None,  # a row a cell: ID, cell, p0..p18 (0..1)
-    labels: pd.DataFrame | None = None,  # cell labels: ID, cell, Label (label set), source; of two rows for a cell the later holds
+    labels: pd.DataFrame | None = None,  # cell labels: ID, cell, Label (label set), source; the later of two holds
     all_cells: bool = False,  # also the cells that have no prediction
 ) -> pd.DataFrame:  # a row a cell: the cell table, p0..p18, Label (text as 0|5) and source, where they are known
     "All that is known of each cell, in one table."
@@ -67,7 +67,7 @@ class_colours = ('#1f77b4 #aec7e8 #ff7f0e #ffbb78 #2ca02c #98df8a #d62728 #ff989
 
 def _rgb(colour): return [int(colour[i:i+2], 16) for i in (1, 3, 5)]
 
-# %% ../nbs/20_export.ipynb #f5494ead
+# %% ../nbs/20_export.ipynb #25010965
 def _file(folder, ID, end):
     "The file of a field, in the folder and nowhere else."
     if not isinstance(ID, str) or ID in ('', '.', '..') or ID != Path(ID).name or set('\\\0') & set(ID):
@@ -87,9 +87,10 @@ def _each(ids, export, progress):
 def _need(name):
     "An optional package."
     try: return import_module(name)
-    except ImportError: raise ExportError(f"this export needs the package {name}: pip install 'hpa_cells[export]'") from None
+    except ImportError:
+        raise ExportError(f"this export needs the package {name}: pip install 'hpa_cells[export]'") from None
 
-# %% ../nbs/20_export.ipynb #d09b81e0
+# %% ../nbs/20_export.ipynb #a0396a77
 def _obs(cells):
     "The table of AnnData: text as categories, the best class beside the measurements."
     obs = cells.drop(columns=_p, errors='ignore').copy()
@@ -101,12 +102,19 @@ def _obs(cells):
         obs['best_p'] = p.max(1)
     return obs.set_axis([f'{i}_{k}' for i, k in zip(cells['ID'], cells['cell'])])
 
+def _beside(cells, about):
+    "What stands beside the table: places, names, colours, who made it."
+    middle = np.stack([(cells['x0'] + cells['x1'])/2, (cells['y0'] + cells['y1'])/2], 1).astype(np.float32)
+    texts = dict(class_names=np.array(class_names, object), best_colors=np.array(class_colours, object))
+    return dict(obsm=dict(spatial=middle), uns=dict(hpa_cells=dict(version=__version__) | about, **texts))
+
 def _write_array(file, name, rows, n, progress, part=2**26):
     "An array of n rows into a file of AnnData, some 64 MB at a time; `rows` gives rows for a slice."
     first = np.asarray(rows[:1], np.float32)
     step = max(1, part // max(1, 4*first[:1].size)) if n else 1
     shape = n, *first.shape[1:]
-    data = file.create_dataset(name, shape, np.float32, chunks=(min(n, max(1, step//64)), *shape[1:]) if n and all(shape) else None)
+    chunks = (min(n, max(1, step//64)), *shape[1:]) if all(shape) else None
+    data = file.create_dataset(name, shape, np.float32, chunks=chunks)
     data.attrs.update({'encoding-type': 'array', 'encoding-version': '0.2.0'})
     starts = range(0, n, step)
     for start in progress_bar(starts) if progress and len(starts) > 1 else starts:
@@ -115,19 +123,18 @@ def _write_array(file, name, rows, n, progress, part=2**26):
 def export_anndata(
     path,  # file to write, *.h5ad
     cells: pd.DataFrame,  # table of `join_cells`
-    embeddings=None,  # (N, D) float, a row for each row of `cells`: an array, a memory map, or anything with a length that gives rows for a slice
+    embeddings=None,  # (N, D) float, a row for each row of `cells`: an array, a memory map, or anything like it
     about: dict | None = None,  # what else to note in uns['hpa_cells']: texts and numbers
     progress: bool = True,
 ) -> Path:  # the file
     "Cells as AnnData: probabilities, measurements, places, embeddings."
     anndata, h5py = _need('anndata'), _need('h5py')
     if embeddings is not None and (len(embeddings) != len(cells) or np.ndim(embeddings[:1]) != 2):
-        raise ExportError(f"embeddings of {len(embeddings):,} cells for a table of {len(cells):,}; expected a row of numbers for each cell")
+        raise ExportError(f"embeddings of {len(embeddings):,} cells for a table of {len(cells):,}; expected a row of "
+                          "numbers for each cell")
     names = class_names if _p[0] in cells else []
-    uns = dict(hpa_cells=dict(version=__version__) | (about or {}), class_names=np.array(class_names, object), best_colors=np.array(class_colours, object))
-    middle = np.stack([(cells['x0'] + cells['x1'])/2, (cells['y0'] + cells['y1'])/2], 1).astype(np.float32)
     with atomic_path(path) as temporary:
-        anndata.AnnData(obs=_obs(cells), var=pd.DataFrame(index=names), uns=uns, obsm=dict(spatial=middle)).write_h5ad(temporary)
+        anndata.AnnData(obs=_obs(cells), var=pd.DataFrame(index=names), **_beside(cells, about or {})).write_h5ad(temporary)
         with h5py.File(temporary, 'r+') as file:
             if 'X' in file: del file['X']
             _write_array(file, 'X', cells[_p[:len(names)]].to_numpy(np.float32), len(cells), False)
@@ -171,7 +178,7 @@ def _walk(points, after):
         if walk: walks.append(walk)
     return walks
 
-# %% ../nbs/20_export.ipynb #7ebb029b
+# %% ../nbs/20_export.ipynb #3616dd04
 def _signed_area(ring): return int(ring[:, 0] @ np.roll(ring[:, 1], -1) - ring[:, 1] @ np.roll(ring[:, 0], -1))
 
 def _polygons(mask):
@@ -186,44 +193,55 @@ def _polygons(mask):
     return list(parts.values())
 
 def _simplified(ring, tolerance):
+    if not tolerance: return ring
     short = cv2.approxPolyDP(ring.astype(np.int32)[:, None], tolerance, True)[:, 0]
     return short if len(short) > 2 else ring
 
 def cell_polygons(
     labels: np.ndarray,  # label map (H, W), integers, 0 = background
     simplify: float = 0,  # leave out corners as long as the outline moves by no more than this, px; 0: exact
-) -> dict:  # number -> list of polygons, each a list of rings (n, 2) int x, y in px: the outer one, then holes; the first point is not repeated
+) -> dict:  # number -> list of polygons, each a list of rings (n, 2) int x, y in px: the outer one, then holes
     "The outlines of all cells, along the edges of pixels."
-    if labels.ndim != 2 or labels.dtype.kind not in 'ui': raise ExportError(f"a label map of {labels.dtype} {labels.shape}; expected integers (H, W)")
+    if labels.ndim != 2 or labels.dtype.kind not in 'ui':
+        raise ExportError(f"a label map of {labels.dtype} {labels.shape}; expected integers (H, W)")
     if simplify < 0: raise ExportError(f"simplify is {simplify}; expected a number of px, 0 or more")
     found = {}
     for k, box in enumerate(find_objects(labels), 1):
         if box is None: continue
-        polygons, corner = _polygons(labels[box] == k), (box[1].start, box[0].start)
-        found[k] = [[(_simplified(ring, simplify) if simplify else ring) + corner for ring in rings] for rings in polygons]
+        corner = box[1].start, box[0].start
+        found[k] = [[_simplified(ring, simplify) + corner for ring in rings] for rings in _polygons(labels[box] == k)]
     return found
 
-# %% ../nbs/20_export.ipynb #2018264b
+# %% ../nbs/20_export.ipynb #f2948fae
 def _geometry(polygons):
     "Polygons as a geometry of GeoJSON."
     closed = [[np.vstack([ring, ring[:1]]).tolist() for ring in rings] for rings in polygons]
-    return dict(type='Polygon', coordinates=closed[0]) if len(closed) == 1 else dict(type='MultiPolygon', coordinates=closed)
+    if len(closed) == 1: return dict(type='Polygon', coordinates=closed[0])
+    return dict(type='MultiPolygon', coordinates=closed)
 
-_measured = dict(area='Area px^2', nucleus_area='Nucleus area px^2', cut='Share behind border') | {c: f'Mean {c}' for c in ('red', 'green', 'blue', 'yellow')}
+_measured = dict(area='Area px^2', nucleus_area='Nucleus area px^2', cut='Share behind border')
+_measured |= {colour: f'Mean {colour}' for colour in channels}
 
-def _feature(cell, polygons, nucleus):
-    "A cell as an object of QuPath."
+def _properties(cell):
+    "What QuPath shows of a cell: class, measurements, labels."
     p = np.array([cell.get(c, np.nan) for c in _p], float)
     numbers = {text: float(cell[name]) for name, text in _measured.items() if name in cell}
     numbers |= {f'p {name}': round(float(v), 6) for name, v in zip(class_names, p)}
-    properties = dict(objectType='cell', name=f"cell {cell['cell']}", measurements={k: v for k, v in numbers.items() if np.isfinite(v)})
-    if np.isfinite(p).any(): properties['classification'] = dict(name=class_names[np.nanargmax(p)], color=_rgb(class_colours[np.nanargmax(p)]))
+    measurements = {k: v for k, v in numbers.items() if np.isfinite(v)}
+    found = dict(objectType='cell', name=f"cell {cell['cell']}", measurements=measurements)
+    if np.isfinite(p).any():
+        best = int(np.nanargmax(p))
+        found['classification'] = dict(name=class_names[best], color=_rgb(class_colours[best]))
     texts = {name: cell[name] for name in ('Label', 'source') if isinstance(cell.get(name), str)}
-    if texts: properties['metadata'] = texts
-    feature = dict(type='Feature', id=str(uuid5(NAMESPACE_URL, f"hpa_cells/{cell['ID']}/{cell['cell']}")), geometry=_geometry(polygons))
-    return feature | (dict(nucleusGeometry=_geometry(nucleus)) if nucleus else {}) | dict(properties=properties)
+    return found | (dict(metadata=texts) if texts else {})
 
-# %% ../nbs/20_export.ipynb #6fd63354
+def _feature(cell, polygons, nucleus):
+    "A cell as an object of QuPath."
+    own = str(uuid5(NAMESPACE_URL, f"hpa_cells/{cell['ID']}/{cell['cell']}"))
+    inner = dict(nucleusGeometry=_geometry(nucleus)) if nucleus else {}
+    return dict(type='Feature', id=own, geometry=_geometry(polygons), **inner, properties=_properties(cell))
+
+# %% ../nbs/20_export.ipynb #10e036f4
 def _rows_of(cells):
     "ID -> the cells of a field as dicts; made when asked for."
     groups = cells.groupby('ID', sort=False).indices
@@ -232,7 +250,8 @@ def _rows_of(cells):
 def _own_rows(rows, present, path):
     "The rows, if all their cells are in the label map."
     lost = [r['cell'] for r in rows if r['cell'] not in present]
-    if lost: raise ExportError(f"{path}: no cell {lost[0]} in this label map ({len(lost)} such cells); crop the field anew")
+    if lost:
+        raise ExportError(f"{path}: no cell {lost[0]} in this label map ({len(lost)} such cells); crop the field anew")
     return rows
 
 def export_geojson(
@@ -258,7 +277,7 @@ def export_geojson(
         return len(features)
     return _each(list(cells['ID'].unique() if ids is None else ids), export, progress)
 
-# %% ../nbs/20_export.ipynb #d2e075b0
+# %% ../nbs/20_export.ipynb #affd5144
 class _Items:
     "A list in a file of JSON, written one by one."
     def __init__(self, file): self.file, self.count = file, 0
@@ -271,21 +290,26 @@ def _masks(path):
     labels = read_label_map(path)
     areas, boxes, found = np.bincount(labels.ravel()), find_objects(labels), {}
     for k, text in encode_cells(labels).items():
-        (y, x), size = boxes[k - 1], list(labels.shape)
-        found[k] = dict(segmentation=dict(size=size, counts=zlib.decompress(base64.b64decode(text)).decode()), area=int(areas[k]),
-                        bbox=[x.start, y.start, x.stop - x.start, y.stop - y.start])
+        y, x = boxes[k - 1]
+        runs = dict(size=list(labels.shape), counts=zlib.decompress(base64.b64decode(text)).decode())
+        box = [x.start, y.start, x.stop - x.start, y.stop - y.start]
+        found[k] = dict(segmentation=runs, bbox=box, area=int(areas[k]))
     return labels.shape, found
 
-def _category(c): return dict(id=c + 1, name=class_names[c] if c < n_classes else 'cell', supercategory='cell') | ({'class': c} if c < n_classes else {})
+def _category(c):
+    if c == n_classes: return dict(id=c + 1, name='cell', supercategory='cell')
+    return {'id': c + 1, 'name': class_names[c], 'supercategory': 'cell', 'class': c}
 
 def _label_ids(row, unlabelled):
     "Category ids of a cell in instances.json."
     if unlabelled: return [n_classes + 1]
     return [int(c) + 1 for c in row['Label'].split('|')] if isinstance(row['Label'], str) and row['Label'] else []
 
-def _result_ids(row, min_confidence): return [(c + 1, round(float(row[n]), 6)) for c, n in enumerate(_p) if row.get(n, 0) >= min_confidence]
+def _result_ids(row, least):
+    "Category ids and scores of a cell in results.json."
+    return [(c + 1, round(float(row[name]), 6)) for c, name in enumerate(_p) if row.get(name, -1) >= least]
 
-# %% ../nbs/20_export.ipynb #b8e591ed
+# %% ../nbs/20_export.ipynb #0583a78f
 def export_coco(
     out,  # folder for instances.json and, with predictions, results.json; made if it is not there
     masks,  # folder with the label maps <ID>.png
@@ -298,7 +322,8 @@ def export_coco(
     "Cells as COCO's instances, predictions as its results."
     out, rows_of, unlabelled, images = Path(out), _rows_of(cells), 'Label' not in cells, []
     out.mkdir(parents=True, exist_ok=True)
-    with atomic_path(out/'instances.json') as a, atomic_path(out/'results.json') as b, open(a, 'w') as truth, open(b, 'w') as results:
+    with (atomic_path(out/'instances.json') as a, atomic_path(out/'results.json') as b,
+          open(a, 'w') as truth, open(b, 'w') as results):
         truth.write('{"annotations":[')
         results.write('[')
         annotations, detections = _Items(truth), _Items(results)
@@ -309,20 +334,21 @@ def export_coco(
             images.append(dict(id=image, file_name=file_name.replace('{ID}', ID), height=height, width=width, ID=ID))
             for row in rows:
                 own = found[row['cell']] | dict(image_id=image, cell=row['cell'])
-                for c in _label_ids(row, unlabelled): annotations.add(own | dict(id=annotations.count + 1, category_id=c, iscrowd=0))
+                for c in _label_ids(row, unlabelled):
+                    annotations.add(own | dict(id=annotations.count + 1, category_id=c, iscrowd=0))
                 for c, score in _result_ids(row, min_confidence): detections.add(own | dict(category_id=c, score=score))
             return len(rows)
         report = _each(list(cells['ID'].unique() if ids is None else ids), export, progress)
-        categories = [_category(c) for c in range(n_classes + unlabelled)]
-        info = dict(description=f'cells, written by hpa_cells {__version__}')
-        truth.write(f'\n],\n"images":{json.dumps(images)},\n"categories":{json.dumps(categories)},\n"info":{json.dumps(info)}}}\n')
+        rest = dict(images=images, categories=[_category(c) for c in range(n_classes + unlabelled)],
+                    info=dict(description=f'cells, written by hpa_cells {__version__}'))
+        truth.write('\n],\n' + json.dumps(rest)[1:] + '\n')
         results.write('\n]\n')
     if _p[0] not in cells: (out/'results.json').unlink()
     return report
 
-# %% ../nbs/20_export.ipynb #2876a07b
+# %% ../nbs/20_export.ipynb #4b2a4d0c
 _stains = ('microtubules', 'protein', 'nuclei', 'endoplasmic reticulum')     # of red, green, blue, yellow
-_colours = [int.from_bytes(bytes(rgba), 'big', signed=True) for rgba in ((255, 0, 0, 255), (0, 255, 0, 255), (0, 0, 255, 255), (255, 255, 0, 255))]
+_colours = [int.from_bytes(bytes.fromhex(rgba), 'big', signed=True) for rgba in ('ff0000ff', '00ff00ff', '0000ffff', 'ffff00ff')]
 
 def _half(image):
     "Half as wide and high: the mean of brightness (4, H, W), every second pixel of a label map (H, W)."
@@ -338,6 +364,17 @@ def _write_image(tiff, image, levels, **metadata):
         image = _half(image)
         tiff.write(image, subfiletype=1, **options)
 
+def _label_maps(masks, ID, shape):
+    "The label maps of a field by name: cells and, where it is there, nuclei."
+    maps = {}
+    for name, end in (('cells', '.png'), ('nuclei', '_nuclei.png')):
+        path = _file(masks, ID, end)
+        if name == 'nuclei' and not path.exists(): continue
+        maps[name] = read_label_map(path)
+        if maps[name].shape != shape:
+            raise ExportError(f"{path}: {maps[name].shape} px for a field of {shape} px; segment it anew")
+    return maps
+
 def export_ome(
     out,  # folder for <ID>.ome.tif; made if it is not there
     fields,  # Fields, as `open_fields` gives them
@@ -349,28 +386,28 @@ def export_ome(
 ) -> pd.DataFrame:  # a row a field: ID, cells (in the label map), reason (text if it was set aside)
     "Fields with their label maps as OME-TIFF, a file a field."
     if not 1 <= levels <= 12 or pixel_size is not None and not 0 < pixel_size < 1e6:
-        raise ExportError(f"levels {levels}, pixel_size {pixel_size}; expected 1 to 12 levels and a width in µm above 0")
+        raise ExportError(f"levels {levels}, pixel_size {pixel_size}; expected 1 to 12 and more than 0 µm")
     from tifffile import TiffWriter
-    out, size = Path(out), {} if pixel_size is None else {f'PhysicalSize{a}{u}': v for a in 'XY' for u, v in (('', pixel_size), ('Unit', 'µm'))}
+    out, width = Path(out), {}
+    if pixel_size: width = {f'PhysicalSize{side}{unit}': v for side in 'XY' for unit, v in (('', pixel_size), ('Unit', 'µm'))}
     out.mkdir(parents=True, exist_ok=True)
     def export(ID):
-        target, field, maps = _file(out, ID, '.ome.tif'), fields.read(ID), {}
-        for name, end in (('cells', '.png'), ('nuclei', '_nuclei.png')) if masks is not None else ():
-            source = _file(masks, ID, end)
-            if name == 'cells' or source.exists(): maps[name] = read_label_map(source)
-            if name in maps and maps[name].shape != field.shape[1:]:
-                raise ExportError(f"{source}: a label map of {maps[name].shape} for a field of {field.shape[1:]}; segment it anew")
+        target, field = _file(out, ID, '.ome.tif'), fields.read(ID)
+        maps = {} if masks is None else _label_maps(masks, ID, field.shape[1:])
         with atomic_path(target) as path, TiffWriter(path, ome=True) as tiff:
-            _write_image(tiff, field, levels, axes='CYX', Name=ID, Channel=dict(Name=list(_stains), Color=_colours), **size)
-            for name, labels in maps.items(): _write_image(tiff, labels, levels, axes='YX', Name=f'{ID} {name}', Channel=dict(Name=[name]), **size)
+            stains = dict(Name=list(_stains), Color=_colours)
+            _write_image(tiff, field, levels, axes='CYX', Name=ID, Channel=stains, **width)
+            for name, labels in maps.items():
+                _write_image(tiff, labels, levels, axes='YX', Name=f'{ID} {name}', Channel=dict(Name=[name]), **width)
         return int(np.count_nonzero(np.bincount(maps['cells'].ravel())[1:])) if maps else 0
     return _each(list(fields.ids if ids is None else ids), export, progress)
 
-# %% ../nbs/20_export.ipynb #cbdf1cd4
+# %% ../nbs/20_export.ipynb #43cbad6b
 def _run_table(folder, name):
     try: return pd.read_parquet(folder/name)
     except FileNotFoundError: return None
-    except (OSError, ValueError) as e: raise ExportError(f"{folder/name}: cannot be read ({str(e).splitlines()[0]}); make it again") from None
+    except (OSError, ValueError) as e:
+        raise ExportError(f"{folder/name}: cannot be read ({str(e).splitlines()[0]}); make it again") from None
 
 def _run_labels(folder):
     "The cell labels of all stages of a run, the ones that hold over others last; None if there are none."
@@ -380,8 +417,10 @@ def _run_labels(folder):
     return pd.concat(tables, ignore_index=True) if tables else None
 
 def _run_cells(folder, all_cells):
-    if not (folder/'cells'/'cells.parquet').exists(): raise ExportError(f"{folder}: no run with cells here; run the stages `segment` and `crop` first")
-    return join_cells(open_store(folder/'cells').table(), _run_table(folder, 'predictions.parquet'), _run_labels(folder), all_cells)
+    if not (folder/'cells'/'cells.parquet').exists():
+        raise ExportError(f"{folder}: no run with cells here; run the stages `segment` and `crop` first")
+    predictions = _run_table(folder, 'predictions.parquet')
+    return join_cells(open_store(folder/'cells').table(), predictions, _run_labels(folder), all_cells)
 
 class _Embeddings:
     "What a model of a run sees in some of its cells, computed when asked for."
@@ -391,17 +430,20 @@ class _Embeddings:
         from hpa_cells.infer import embeddings
         return embeddings(self.model, self.store, self.rows[part], progress=False)
 
-# %% ../nbs/20_export.ipynb #25eadd37
+# %% ../nbs/20_export.ipynb #302df063
 def _run_anndata(folder, out, cells, progress, model: str | None = None):
     "`model`: name of a model in models/, whose embeddings are added."
-    if model and not (folder/'models'/model/'model.json').exists(): raise ExportError(f"{folder/'models'/model}: no finished model")
+    if model and not (folder/'models'/model/'model.json').exists():
+        raise ExportError(f"{folder/'models'/model}: no finished model")
     seen = _Embeddings(folder/'models'/model, open_store(folder/'cells'), cells.index.to_numpy()) if model else None
     out.mkdir(parents=True, exist_ok=True)
-    export_anndata(out/'cells.h5ad', cells, seen, dict(run=folder.name) | (dict(model=model) if model else {}), progress)
+    about = dict(run=folder.name) | (dict(model=model) if model else {})
+    export_anndata(out/'cells.h5ad', cells, seen, about, progress)
     counts = cells.groupby('ID', sort=False).size()
     return pd.DataFrame(dict(ID=counts.index, cells=counts.to_numpy(), reason=''))
 
 _kinds = dict(h5ad=_run_anndata, geojson=export_geojson, coco=export_coco, ome=export_ome)
+_options = {'model', 'simplify', 'min_confidence', 'file_name', 'pixel_size', 'levels'}
 
 def export_run(
     folder,  # a run's folder
@@ -410,16 +452,18 @@ def export_run(
     images=None,  # folder or zip with fields: only these are exported; needed for 'ome'
     all_cells: bool = False,  # also cells without prediction, where others have one
     progress: bool = True,
-    **options,  # h5ad: model (a model's name, for embeddings); geojson: simplify; coco: min_confidence, file_name; ome: pixel_size, levels
+    **options,  # h5ad: model (for embeddings); geojson: simplify; coco: min_confidence, file_name; ome: pixel_size, levels
 ) -> pd.DataFrame:  # a row a field: ID, cells (number written), reason (text if it was set aside)
     "Export the cells of a run."
     folder, out = Path(folder), Path(out)
     if to not in _kinds: raise ExportError(f"to is {to!r}; expected {', '.join(_kinds)}")
-    known = set(inspect.signature(_kinds[to]).parameters) & {'model', 'simplify', 'min_confidence', 'file_name', 'pixel_size', 'levels'}
-    if unknown := set(options) - known: raise ExportError(f"{to} has no option {min(unknown)}; it has {', '.join(sorted(known))}")
+    known = set(inspect.signature(_kinds[to]).parameters) & _options
+    if unknown := set(options) - known:
+        raise ExportError(f"{to} has no option {min(unknown)}; it has {', '.join(sorted(known))}")
     fields = None if images is None else open_fields(images)
     if to == 'ome':
-        if fields is None: raise ExportError("ome holds the pixels of the fields as well: give images, the folder or zip they are in")
+        if fields is None:
+            raise ExportError("ome holds the pixels of the fields as well: give images, the folder or zip they are in")
         return export_ome(out, fields, folder/'masks', progress=progress, **options)
     cells = _run_cells(folder, all_cells)
     if fields is not None: cells = cells[cells['ID'].isin(fields.ids)]

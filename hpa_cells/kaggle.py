@@ -8,7 +8,7 @@ __all__ = ['competition_slug', 'simulated_settings', 'licences', 'KaggleError', 
            'PartsRun', 'check_environment', 'split_store', 'slug_of', 'write_metadata', 'kaggle_api', 'push_dataset',
            'compare_dataset', 'pull_dataset', 'prepare_kernels', 'push_kernel', 'pull_output']
 
-# %% ../nbs/17_kaggle.ipynb #7038b052
+# %% ../nbs/17_kaggle.ipynb #0a6c0b76
 import json, os, re, shutil, tempfile, time
 from collections import defaultdict
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
@@ -109,13 +110,16 @@ def seconds_left(
     if age is None or not imported <= age < hours*3600: age = imported
     return max(0., (hours - margin)*3600 - age)
 
-# %% ../nbs/17_kaggle.ipynb #4bc0f4bc
+# %% ../nbs/17_kaggle.ipynb #c25c87ec
 @contextmanager
 def in_time(
     places: Places,
-):
+):  # gives an object whose `done` is True when all within the context is
     "Within the context a run may use up its budget; then it says how to go on."
-    try: yield
+    work = SimpleNamespace(done=False)
+    try:
+        yield work
+        work.done = True
     except OutOfTime as e:
         print(f"{e}\nThe time of this kernel is used up before all is done. Save this version; then attach the kernel's own output ({places.name}) as a further input and "
               "run it again: it goes on where it stopped.")
@@ -197,7 +201,7 @@ def bring(
         (run/'masks.zip').unlink()
     return run
 
-# %% ../nbs/17_kaggle.ipynb #032422a8
+# %% ../nbs/17_kaggle.ipynb #ed0d37ec
 def show_output(
     places: Places,
     most_gb: float = 20.,  # what Kaggle keeps
@@ -205,7 +209,7 @@ def show_output(
     "What the kernel leaves; an error if it is too much."
     sizes = defaultdict(list)
     for path in places.working.rglob('*'):
-        if path.is_file(): sizes[Path(*path.relative_to(places.working).parts[:2]).as_posix()].append(path.stat().st_size)
+        if path.is_file() and not path.name.startswith('.'): sizes[Path(*path.relative_to(places.working).parts[:2]).as_posix()].append(path.stat().st_size)
     table = pd.DataFrame({name: dict(files=len(s), MB=round(sum(s)/1e6, 1)) for name, s in sorted(sizes.items())}, index=['files', 'MB']).T
     total = sum(map(sum, sizes.values()))
     if total > most_gb*1e9: raise KaggleError(f"{places.working} holds {total/1e9:.1f} GB, and Kaggle keeps {most_gb:g}; remove something, or divide the work into more parts")
@@ -266,7 +270,7 @@ def check_environment(
         rows.append((r.name, str(r.specifier), (good or found or [None])[0], bool(good)))
     return pd.DataFrame(rows, columns=['package', 'wanted', 'installed', 'ok'])
 
-# %% ../nbs/17_kaggle.ipynb #82903aa2
+# %% ../nbs/17_kaggle.ipynb #9b595e02
 _shard_file = re.compile(r'shard-(\d{5,})(-\d+)?\.(npy|parquet)')
 
 def _shards(folder):
@@ -288,11 +292,10 @@ def _share(shards, most):
     return groups
 
 def _link(source, target):
-    try: os.link(source, target)
-    except FileExistsError:
-        if not os.path.samefile(source, target) and source.stat().st_size != target.stat().st_size: raise KaggleError(f"{target} is not the shard of {source.parent}; take another folder") from None
-    except OSError:      # another disk
-        with atomic_path(target) as temporary: shutil.copyfile(source, temporary)
+    if target.exists() and os.path.samefile(source, target): return
+    with atomic_path(target) as temporary:
+        try: os.link(source, temporary)
+        except OSError: shutil.copyfile(source, temporary)      # another disk
 
 # %% ../nbs/17_kaggle.ipynb #4ab7b3c1
 def split_store(

@@ -60,8 +60,8 @@ def _connected(client, patience):
         raise ScaleError(f"{client.scheduler.address}: the scheduler is gone; start it, then the same again: what was done is kept")
     return []
 
-# %% ../nbs/18_scale.ipynb #2b5eb194
-def _each(client, function, bundles, needs=None, ahead=2, patience=600):
+# %% ../nbs/18_scale.ipynb #00182a44
+def _each(client, function, bundles, needs, ahead, patience):
     "Yields, for each list of tasks, the list, seconds and answers; the latter are None if its workers died each time."
     distributed, doing, again = _distributed(), {}, deque()
     while True:
@@ -83,11 +83,10 @@ def _each(client, function, bundles, needs=None, ahead=2, patience=600):
 def _retire(client, needs, failures, address, text):
     "Send a worker away that cannot read or write; the number of workers that failed at the same tasks."
     client.retire_workers([address])
-    if failures == 2 or not _slots(client, needs):
-        raise ScaleError(f"{text}; {'it was the last worker' if failures < 2 else 'three workers failed at it'}. Set it right, then start the same again: it goes on from there")
+    if failures == 2 or not _slots(client, needs): raise ScaleError(f"{text}; set it right, then start the same again: it goes on from there")
     return failures + 1
 
-# %% ../nbs/18_scale.ipynb #2f896f88
+# %% ../nbs/18_scale.ipynb #99c6e6d8
 class _Without:
     "Fields of which some are not to be touched again."
     def __init__(self, fields, killers): self.fields, self.killers, self.ids = fields, killers, fields.ids
@@ -96,18 +95,16 @@ class _Without:
         if ID in self.killers: raise FieldError(f"{self.fields.source}: field {ID} killed every worker that took it; work on it alone to see why")
         return self.fields.read(ID)
 
-def _alone(client, function, task, needs):
+def _alone(client, function, task, needs, patience):
     "The answer for a task with which workers died; nothing else is going on."
-    def attempt(task): return next(_each(client, function, iter([([task], 0)]), needs))[2]
-    if answers := attempt(task): return answers[0]
+    def attempt(*task): return next(_each(client, function, iter([([task], 0)]), needs, 1, patience))[2]
     number, fields = task
-    if not hasattr(fields, 'subset'): raise ScaleError(f"task {number} killed every worker that took it; give them more memory")
-    killers = fields.ids if len(fields) == 1 else [ID for ID in fields.ids if not attempt((None, fields.subset([ID])))]
-    answers = killers and attempt((number, _Without(fields, killers)))
-    if not answers: raise ScaleError(f"{fields.source}: fields {', '.join(fields.ids[:8])} together killed every worker; give the workers more memory")
+    killers = [ID for ID in fields.ids if not attempt(None, fields.subset([ID]))] if hasattr(fields, 'subset') else []
+    answers = attempt(number, _Without(fields, killers) if killers else fields)
+    if not answers: raise ScaleError(f"task {number} ({fields}) killed every worker that took it, and no single field is to blame; give the workers more memory")
     return answers[0]
 
-# %% ../nbs/18_scale.ipynb #5cbed547
+# %% ../nbs/18_scale.ipynb #9396b798
 def _check_function(function, most=10**6):
     size = len(_distributed().protocol.pickle.dumps(function))
     if size > most: raise ScaleError(f"{size:,} bytes would go with each task; give a model by name and folder, not the model itself")
@@ -116,6 +113,7 @@ def map_tasks(
     client,  # dask.distributed Client
     function,  # task -> answer; with an attribute `needs` such as {'GPU': 1} only for workers that have it
     tasks,  # iterable of (number, Fields), or of (number, anything small)
+    patience: float = 600,  # seconds to wait for a worker when there is none
 ):  # yields the answers in any order
     "Do tasks on a client's workers."
     _check_function(function)
@@ -124,21 +122,27 @@ def map_tasks(
     waiting, put_off, size = iter(tasks), [], 1
     def bundles():
         while some := list(islice(waiting, size)): yield some, 0
-    for some, seconds, answers in _each(client, function, bundles(), needs):
+    for some, seconds, answers in _each(client, function, bundles(), needs, 2, patience):
         if answers is None: put_off += some
         else:
             size = int(max(1, min(256, 2*len(some), len(some)/max(seconds, 1e-9))))
             yield from answers
-    for task in put_off: yield _alone(client, function, task, needs)
+    for task in put_off: yield _alone(client, function, task, needs, patience)
 
-# %% ../nbs/18_scale.ipynb #020b3021
+# %% ../nbs/18_scale.ipynb #148a4d03
+_settings = {'distributed.scheduler.allowed-failures': 2, 'distributed.scheduler.worker-saturation': 1.0, 'distributed.admin.low-level-log-length': 1000,
+             # a worker that is killed again while it starts would be given up, and its successor with it
+             'distributed.deploy.lost-worker-timeout': '1 day',
+             # a process that paused near its limit would wait for ever: models do not go to disk
+             'distributed.worker.memory.target': False, 'distributed.worker.memory.spill': False, 'distributed.worker.memory.pause': False}
+
+@contextmanager
 def _local(n):
+    "A cluster of n processes on this machine."
     import dask
-    system = _distributed().system
-    memory = {f'distributed.worker.memory.{k}': v for k, v in dict(target=False, spill=False, pause=False, terminate=0.95).items()}
-    scheduler = {'distributed.scheduler.allowed-failures': 2, 'distributed.scheduler.worker-saturation': 1.0, 'distributed.admin.low-level-log-length': 1000}
-    with dask.config.set(memory | scheduler):
-        return _distributed().LocalCluster(n_workers=n, threads_per_worker=1, memory_limit=system.MEMORY_LIMIT//n, dashboard_address='127.0.0.1:0', silence_logs=50)
+    memory = _distributed().system.MEMORY_LIMIT//n
+    with dask.config.set(_settings), _distributed().LocalCluster(
+            n_workers=n, threads_per_worker=1, memory_limit=memory, dashboard_address='127.0.0.1:0', silence_logs=50) as cluster: yield cluster
 
 @contextmanager
 def workers(

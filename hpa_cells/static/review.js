@@ -70,7 +70,7 @@ function top(plane) {       // what 99.8 % of the pixels do not exceed, 16 at le
   const counts = new Uint32Array(256)
   for (const v of plane) counts[v]++
   let v = 255
-  for (let above = counts[255]; v > 16 && above <= plane.length * .002; above += counts[--v]);
+  for (let above = counts[255]; v > 16 && above <= plane.length * .002;) above += counts[--v]
   return v
 }
 
@@ -106,18 +106,22 @@ function open(one, index) {
   cell = one
   if (index !== undefined) at = index
   draft = new Set(cell.decision && cell.decision !== setup.leave_out ? cell.decision.split('|').map(Number) : cell.has)
-  $('name').textContent = `Cell ${cell.cell} of ${cell.ID}`
-  $('name').title = $('name').textContent
-  $('state').textContent = cell.decision ? 'You said: ' + said(cell.decision) : 'Proposed: ' + (cell.has.map(c => setup.names[c]).join(', ') || 'nothing')
-  $('state').classList.toggle('done', !!cell.decision)
-  $('image').textContent = cell.image ? 'Image: ' + (cell.image.map(c => setup.names[c]).join(', ') || 'no labels known') : ''
-  $('leave').setAttribute('aria-pressed', cell.decision === setup.leave_out)
+  showState()
   for (const [k, b] of [...$('grid').children].entries()) b.toggleAttribute('aria-current', k === at && page.cells[k] === cell)
   bringIntoView($('grid').children[at])
   showDraft()
   remember()
   paint()
   for (const next of page.cells.slice(at + 1, at + 3)) { picture('cell', next.row, 4); if (setup.images) picture('field', next.row, 5) }
+}
+
+function showState() {
+  $('name').textContent = `Cell ${cell.cell} of ${cell.ID}`
+  $('name').title = $('name').textContent
+  $('state').textContent = cell.decision ? 'You said: ' + said(cell.decision) : 'Proposed: ' + (cell.has.map(c => setup.names[c]).join(', ') || 'nothing')
+  $('state').classList.toggle('done', !!cell.decision)
+  $('image').textContent = cell.image ? 'Image: ' + (cell.image.map(c => setup.names[c]).join(', ') || 'no labels known') : ''
+  $('leave').setAttribute('aria-pressed', cell.decision === setup.leave_out)
 }
 
 function bringIntoView(b) {      // within the list only: the page itself stays where it is
@@ -150,6 +154,7 @@ function update(changed) {
   for (const [k, old] of page.cells.entries()) if (old.row === changed.row) {
     Object.assign(old, changed)
     label(k)
+    if (old === cell) showState()
     return old
   }
 }
@@ -237,7 +242,10 @@ function count(progress) {
 function step() {       // to the next cell without a decision
   const k = page.cells.findIndex((c, k) => k > at && !c.decision)
   if (k >= 0) return open(page.cells[k], k)
-  if (page.number + 1 < page.pages) return later(() => load(page.number + 1))
+  if (page.number + 1 < page.pages) {
+    cell = null       // keys have nothing to act on until the page is there
+    return later(() => load(page.number + 1))
+  }
   open(page.cells[at], at)
   tell('This was the last one of this order.')
 }
@@ -282,6 +290,7 @@ const actions = {
   back: () => turn(-1), on: () => turn(1), help: () => $('keys').showModal(), close: () => $('keys').close(),
 }
 for (const [id, act] of Object.entries(actions)) $(id).addEventListener('click', act)
+document.addEventListener('click', e => e.detail && e.target.closest('button')?.blur())        // after a mouse, Enter means save
 for (const id of ['order', 'cls']) $(id).addEventListener('change', () => { $(id).blur(); later(() => load(null)) })
 
 const keys = {
@@ -291,6 +300,7 @@ const keys = {
 }
 document.addEventListener('keydown', e => {
   if (e.target.matches('select') || $('keys').open || e.altKey) return
+  if (e.key === 'Enter' && e.target.closest('header, nav, #tools')) return        // somebody goes from button to button by Tab
   const digit = /^(?:Digit|Numpad)(\d)$/.exec(e.code)?.[1], key = e.key.length === 1 ? e.key.toLowerCase() : e.key
   if (e.ctrlKey || e.metaKey) { if (key === 'z') { e.preventDefault(); undo() } return }
   const c = setup.keys.indexOf(digit ?? key), channel = key.length === 1 ? CHANNEL_KEYS.indexOf(key) : -1
@@ -305,9 +315,10 @@ document.addEventListener('keydown', e => {
 // ---- what others decided meanwhile; and the start
 document.addEventListener('visibilitychange', () => {
   if (document.hidden || !page) return
-  later(async () => {
-    const row = cell?.row
-    await load(page.number, cells => cells.findIndex(c => c.row === row))
+  later(async () => {       // what was chosen for this cell, but not saved yet, stays
+    const now = await call('/api/page?' + new URLSearchParams({...page.asked, page: page.number}))
+    now.cells.forEach(update)
+    count(now.progress)
   })
 })
 const asked = new URLSearchParams(location.search), row = +location.hash.slice(1)
