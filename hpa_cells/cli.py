@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['app', 'demo_settings', 'main', 'run_all', 'segment', 'crop', 'train', 'pseudo', 'infer', 'simulate', 'check', 'score',
-           'demo']
+           'atlas_plan', 'atlas_get', 'review', 'export', 'demo']
 
-# %% ../nbs/21_cli.ipynb #f2dcbad9
-import inspect, json, os, sys, warnings
+# %% ../nbs/21_cli.ipynb #56e172fa
+import inspect, json, os, re, sys, warnings
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Optional
@@ -17,14 +18,19 @@ from fastcore.docments import docments
 
 from . import __version__
 
-# %% ../nbs/21_cli.ipynb #37bda484
+# %% ../nbs/21_cli.ipynb #c41671a5
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True,
-                  help="A label for every cell in images of the Human Protein Atlas.")
+                  help="""A label for every cell in images of the Human Protein Atlas.
+
+Try it: hpa_cells demo. On your images: hpa_cells run --train train/ --labels train.csv --test test/ --out run/
+
+Exit status: 0 done; 1 done, but images were set aside or there are findings; 2 bad input; 75 the time of --budget is used up; 130 stopped by Ctrl-C.
+After 75 and 130 the same command goes on.""")
 
 def _message(error):
     "The line for the user and the exit status, or None if the error is ours."
     if hasattr(error, 'format_message'): return error.format_message(), 2      # the command line's own
-    if type(error).__module__.startswith('hpa_cells.'): return str(error), 2
+    if type(error).__module__.startswith('hpa_cells.'): return str(error), 75 if type(error).__name__ == 'OutOfTime' else 2
     if isinstance(error, OSError) and error.filename is not None: return f'{error.filename}: {error.strerror}', 2
     if isinstance(error, OSError): return str(error), 2
     if isinstance(error, KeyboardInterrupt): return 'stopped; what was done is kept, and the same command goes on', 130
@@ -51,25 +57,13 @@ def _root(version: Annotated[bool, typer.Option('--version', help='Print the ver
         print(__version__)
         raise typer.Exit()
 
-# %% ../nbs/21_cli.ipynb #229af94f
-def _options(*stages):
-    "Adds the settings of some stages to a command as options; what was given arrives as `changes`."
-    def decorate(command):
-        from hpa_cells.pipeline import Settings, stage_settings
-        names, help = [n for s in stages for n in stage_settings[s].split()], docments(Settings)
-        def wrapped(*args, **kwargs):
-            changes = {n: v for n in names if (v := kwargs.pop(n)) is not None}
-            return command(*args, **kwargs, changes=changes)
-        kinds = {f.name: type(f.default) for f in fields(Settings)}
-        defaults = {f.name: f.default for f in fields(Settings)}
-        def option(n): return typer.Option(help=f"{help[n]} [{defaults[n]!r}]" if help[n] else f'[{defaults[n]!r}]', show_default=False)
-        own = [p for n, p in inspect.signature(command).parameters.items() if n != 'changes']
-        more = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Optional[kinds[n]], option(n)]) for n in names]
-        wrapped.__signature__ = inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + more)
-        wrapped.__annotations__ = {p.name: p.annotation for p in own + more}
-        wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
-        return wrapped
-    return decorate
+# %% ../nbs/21_cli.ipynb #971dbcc2
+def _seconds(text):
+    "Seconds of a time such as 8h, 90m, 1h30m or 45s."
+    if isinstance(text, (int, float)): return float(text)
+    match = re.fullmatch(r'(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?', text)
+    if not match or not text: raise typer.BadParameter(f'{text!r}: expected a time such as 8h, 1h30m or 45s')
+    return sum(float(n or 0)*unit for n, unit in zip(match.groups(), (3600, 60, 1)))
 
 _Source = Annotated[Path, typer.Argument(metavar='DIR', help='folder or zip with fields, <ID>_<colour>.png and the like')]
 _Out = Annotated[Path, typer.Option('--out', metavar='RUN', help="the run's folder")]
@@ -78,84 +72,103 @@ _Device = Annotated[str, typer.Option(help='auto, cpu, cuda ...')]
 _Quiet = Annotated[bool, typer.Option('--quiet', help='print nothing but errors')]
 _Sample = Annotated[Optional[Path], typer.Option('--sample', metavar='CSV', help='sample submission: its order, sizes and IDs')]
 
-# %% ../nbs/21_cli.ipynb #633c4b44
-def _run(out, device, quiet, changes):
+@contextmanager
+def _open_run(changes, out: _Out, device: _Device = 'auto', quiet: _Quiet = False,
+              workers: Annotated[int, typer.Option(min=1, help='processes on this machine that share the fields')] = 1,
+              cluster: Annotated[Optional[str], typer.Option(metavar='ADDRESS', help='workers elsewhere: a Dask scheduler, tcp://host:8786, or local:4')] = None,
+              budget: Annotated[Optional[float], typer.Option(parser=_seconds, metavar='TIME', help='8h, 1h30m: stop cleanly after so long; the same command goes on')] = None):
     from hpa_cells.pipeline import Run
-    return Run(out, progress=not quiet, device=device, **changes)
+    from hpa_cells.scale import workers as share
+    if cluster and workers > 1: raise typer.BadParameter('give --workers or --cluster, not both')
+    with share(cluster or workers) as map: yield Run(out, progress=not quiet, device=device, map=map, budget=budget, **changes)
 
-def _status(run):
+# %% ../nbs/21_cli.ipynb #354687c0
+def _tell_aside(run):
     "Exit status 1, with a line, if images were set aside."
     aside = run.notes('set aside')
     if not len(aside): return
     print(f"hpa_cells: {aside.ID.nunique()} images set aside, see {run.folder/'notes.csv'}: {', '.join(aside.ID.unique()[:5])}", file=sys.stderr)
     raise typer.Exit(1)
 
+def _on_run(*stages):
+    "Makes of command(run, ...) one whose options open the run; settings of the stages are among them."
+    def decorate(command):
+        from hpa_cells.pipeline import Settings, stage_settings
+        names, help = [n for s in stages for n in stage_settings[s].split()], docments(Settings)
+        how = list(inspect.signature(_open_run).parameters.values())[1:]
+        def wrapped(**given):
+            changes = {n: v for n in names if (v := given.pop(n)) is not None}
+            with _open_run(changes, **{p.name: given.pop(p.name) for p in how}) as run:
+                command(run, **given)
+                _tell_aside(run)
+        defaults = {f.name: f.default for f in fields(Settings)}
+        def option(n): return typer.Option(help=f"{help[n]} [{defaults[n]!r}]" if help[n] else f'[{defaults[n]!r}]', show_default=False)
+        settings = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Optional[type(defaults[n])], option(n)]) for n in names]
+        own = list(inspect.signature(command).parameters.values())[1:]
+        every = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own + how] + settings
+        wrapped.__signature__ = inspect.Signature(every)
+        wrapped.__annotations__ = {p.name: p.annotation for p in every}
+        wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+        return wrapped
+    return decorate
+
+# %% ../nbs/21_cli.ipynb #d1d24b1e
 @app.command('run')
-@_options('segment', 'crop', 'train', 'pseudo', 'infer', 'submit')
-def run_all(
+@_on_run('segment', 'crop', 'train', 'pseudo', 'infer', 'submit')
+def run_all(run,
     train: Annotated[Path, typer.Option(metavar='DIR', help='folder or zip with training images')],
     labels: _Labels,
     test: Annotated[Path, typer.Option(metavar='DIR', help='folder or zip with test images')],
-    out: _Out,
-    sample: _Sample = None, device: _Device = 'auto', quiet: _Quiet = False, changes: dict = {},
+    sample: _Sample = None,
 ):
     """From training images with labels to a submission for test images.
 
-    Example: hpa_cells run --train train/ --labels train.csv --test test/ --out run/"""
-    run = _run(out, device, quiet, changes)
+    Example: hpa_cells run --train train/ --labels train.csv --test test/ --out run/ --workers 2 --budget 8h"""
     run.everything(train, labels, test, sample)
-    _status(run)
 
-# %% ../nbs/21_cli.ipynb #73ec23fa
+# %% ../nbs/21_cli.ipynb #99674866
 @app.command()
-@_options('segment')
-def segment(source: _Source, out: _Out, quiet: _Quiet = False, changes: dict = {}):
+@_on_run('segment')
+def segment(run, source: _Source):
     """Label maps of cells and nuclei, in RUN/masks.
 
-    Example: hpa_cells segment train/ --out run/ --method plain"""
-    run = _run(out, 'auto', quiet, changes)
+    Example: hpa_cells segment train/ --out run/ --method plain --workers 2"""
     run.segment(source)
-    _status(run)
 
 @app.command()
-@_options('crop')
-def crop(source: _Source, out: _Out, quiet: _Quiet = False, changes: dict = {}):
+@_on_run('crop')
+def crop(run, source: _Source):
     """Crops of all segmented cells, in RUN/cells.
 
     Example: hpa_cells crop train/ --out run/ --crop-size 128"""
-    run = _run(out, 'auto', quiet, changes)
     run.crop(source)
-    _status(run)
 
 @app.command()
-@_options('train')
-def train(labels: _Labels, out: _Out, device: _Device = 'auto', quiet: _Quiet = False, changes: dict = {}):
+@_on_run('train')
+def train(run, labels: _Labels):
     """A model from the cells of images with one label, in RUN/models/single.
 
-    Example: hpa_cells train --labels train.csv --out run/ --arch densenet121 --epochs 20"""
-    _run(out, device, quiet, changes).train(labels)
+    Example: hpa_cells train --labels train.csv --out run/ --arch densenet121 --epochs 20 --budget 8h"""
+    run.train(labels)
 
 @app.command()
-@_options('pseudo')
-def pseudo(labels: _Labels, out: _Out, device: _Device = 'auto', quiet: _Quiet = False, changes: dict = {}):
+@_on_run('pseudo')
+def pseudo(run, labels: _Labels):
     """Labels for cells of images with several labels, and a model from both, in RUN/labels and RUN/models/pseudo-1.
 
     Example: hpa_cells pseudo --labels train.csv --out run/ --threshold 0.5"""
-    _run(out, device, quiet, changes).pseudo(labels)
+    run.pseudo(labels)
 
 @app.command()
-@_options('infer', 'submit')
-def infer(source: _Source, out: _Out, sample: _Sample = None,
-          model: Annotated[Optional[str], typer.Option(help='name of a model in RUN/models; the last one without')] = None,
-          device: _Device = 'auto', quiet: _Quiet = False, changes: dict = {}):
+@_on_run('infer', 'submit')
+def infer(run, source: _Source, sample: _Sample = None,
+          model: Annotated[Optional[str], typer.Option(help='name of a model in RUN/models; the last one without')] = None):
     """Segment, crop and classify images: RUN/predictions.parquet and RUN/submission.csv.
 
     Example: hpa_cells infer test/ --out run/ --sample sample_submission.csv"""
-    run = _run(out, device, quiet, changes)
     run.segment(source)
     run.crop(source)
     run.infer(source, sample, model)
-    _status(run)
 
 # %% ../nbs/21_cli.ipynb #8fdf9bce
 @app.command()
@@ -171,7 +184,7 @@ def simulate(
     from hpa_cells.simulate import simulate_dataset
     simulate_dataset(out, fields=fields, size=size, seed=seed)
 
-# %% ../nbs/21_cli.ipynb #cd20c4ab
+# %% ../nbs/21_cli.ipynb #03c97f2c
 _Json = Annotated[bool, typer.Option('--json', help='print JSON')]
 _Submission = Annotated[Path, typer.Argument(metavar='SUBMISSION', help='CSV file: ID,ImageWidth,ImageHeight,PredictionString')]
 
@@ -191,8 +204,8 @@ def check(submission: _Submission, sample: _Sample = None, as_json: _Json = Fals
 @app.command()
 def score(
     submission: _Submission,
-    masks: Annotated[Path, typer.Option(metavar='DIR', help='true label maps, <ID>.png')],
-    cells: Annotated[Path, typer.Option(metavar='CSV', help='true labels: ID,cell,Label')],
+    masks: Annotated[Path, typer.Option(metavar='DIR', help='true label maps, <ID>.png; or the whole truth as one CSV file in the form of a submission')],
+    cells: Annotated[Optional[Path], typer.Option(metavar='CSV', help='true labels: ID,cell,Label; not needed with the truth as one file')] = None,
     mode: Annotated[str, typer.Option(help='strict, or verified: leave out classes that nobody verified in an image')] = 'strict',
     as_json: _Json = False,
 ):
@@ -205,6 +218,90 @@ def score(
     print(found.classes[found.classes.truth > 0].round(3).to_string())
     print(f"mean average precision {found.mean:.4f} of {found.images} images, {found.mode}"
           + (f"; {len(found.left_out)} images of the truth are not in the submission" if found.left_out else ''))
+
+# %% ../nbs/21_cli.ipynb #4ffcb8c2
+_atlas = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='More cells of rare classes, from the public atlas.')
+app.add_typer(_atlas, name='atlas')
+
+@_atlas.command('plan')
+def atlas_plan(
+    index: Annotated[Path, typer.Option(metavar='TABLE', help="the hosts' table of public images")],
+    want: Annotated[list[str], typer.Option(metavar='CLASS:CELLS', help='cells wanted of a class; more of them may follow')],
+    more: Annotated[Optional[list[str]], typer.Argument(metavar='CLASS:CELLS', hidden=True)] = None,
+    max_gb: Annotated[float, typer.Option(help='GB that may be fetched, and that may be kept')] = 5,
+    kind: Annotated[str, typer.Option(help='jpg (8 bit) or tif.gz (16 bit)')] = 'jpg',
+    size: Annotated[int, typer.Option(help='longer side of what is kept, px')] = 1024,
+    keep: Annotated[Optional[list[int]], typer.Option(metavar='CLASS', help='images of this class are taken even if they have a location of no class as well')] = None,
+    seed: Annotated[int, typer.Option(min=0, help='the same seed gives the same plan')] = 0,
+    out: Annotated[Path, typer.Option(metavar='CSV', help='where the plan goes')] = Path('plan.csv'),
+):
+    """Which public images to fetch, what they bring and what they cost; nothing is fetched yet.
+
+    Example: hpa_cells atlas plan --index kaggle_2021.tsv --want 11:500 15:1000 --max-gb 5"""
+    from hpa_cells.atlas import count_reasons, parse_want, plan_download, read_index, write_plan
+    found, left_out = read_index(index, keep=keep or ())
+    if len(left_out): print(f'{len(left_out):,} images of {index} are left out:\n{count_reasons(left_out).to_string(index=False, max_colwidth=100)}\n')
+    plan = plan_download(found, parse_want(want + (more or [])), max_gb, seed, kind, size)
+    write_plan(plan, out)
+    print(f'{plan}\nwritten to {out}; next: hpa_cells atlas get {out} --out atlas/')
+
+@_atlas.command('get')
+def atlas_get(
+    plan: Annotated[Path, typer.Argument(metavar='PLAN', help='as atlas plan wrote it')],
+    out: Annotated[Path, typer.Option(metavar='DIR', help='where images and labels.csv go')],
+    part: Annotated[Optional[str], typer.Option(help='2/5: only the second of five parts')] = None,
+    given: Annotated[Optional[list[Path]], typer.Option(metavar='DIR', help='images that are there already: what looks like one of them is set aside')] = None,
+    per_second: Annotated[float, typer.Option(help='files a second, at most')] = 4,
+    quiet: _Quiet = False,
+):
+    """The images of a plan, resized as they arrive; Ctrl-C at any time, the same command goes on.
+
+    Example: hpa_cells atlas get plan.csv --out atlas/ --part 1/4"""
+    from hpa_cells.atlas import download, read_plan
+    journal = download(read_plan(plan), out, part, given=given or (), per_second=per_second, progress=not quiet)
+    if not quiet: print(f"fields in {out/'fields'}, their labels in {out/'labels.csv'}")
+    if (journal.state != 'done').any(): raise typer.Exit(1)
+
+# %% ../nbs/21_cli.ipynb #2b164720
+@app.command()
+def review(
+    run: Annotated[Path, typer.Argument(metavar='RUN', help="a run's folder")],
+    images: Annotated[Optional[Path], typer.Option(metavar='DIR', help='its fields, to show cells in their surroundings')] = None,
+    labels: Annotated[Optional[Path], typer.Option(metavar='CSV', help='what the images should hold')] = None,
+    order: Annotated[str, typer.Option(help='which cells first: uncertain, against ...')] = 'uncertain',
+    cls: Annotated[Optional[int], typer.Option('--class', help='cells of one class only')] = None,
+    ranking: Annotated[Optional[Path], typer.Option(metavar='TABLE', help='ID, cell, score: an order of your own')] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help='0: any that is free')] = 0,
+    browser: Annotated[bool, typer.Option(help='open the page')] = True,
+):
+    """A page on this machine to look at cells and set their labels, which the next `train` and `pseudo` use.
+
+    Example: hpa_cells review run/ --images train/ --labels train.csv"""
+    from hpa_cells.review import review as serve
+    serve(run, images, labels, order, cls, ranking=ranking, port=port, open_browser=browser)
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar='RUN', help="a run's folder")],
+    to: Annotated[str, typer.Option(help='h5ad (scanpy), geojson (QuPath), coco (pycocotools) or ome (OME-TIFF)')],
+    out: Annotated[Path, typer.Option(metavar='DIR', help='where the files go')],
+    images: Annotated[Optional[Path], typer.Option(metavar='DIR', help='only these fields; ome needs it')] = None,
+    model: Annotated[Optional[str], typer.Option(help='h5ad: a model of the run whose embeddings are added')] = None,
+    simplify: Annotated[Optional[float], typer.Option(help='geojson: how far an outline may be from the true one, px')] = None,
+    pixel_size: Annotated[Optional[float], typer.Option(help='ome: um')] = None,
+    all_cells: Annotated[bool, typer.Option('--all-cells', help='also cells without prediction')] = False,
+    quiet: _Quiet = False,
+):
+    """Cells, labels and probabilities in the files of other programs.
+
+    Example: hpa_cells export run/ --to geojson --out qupath/"""
+    from hpa_cells.export import export_run
+    options = {n: v for n, v in dict(model=model, simplify=simplify, pixel_size=pixel_size).items() if v is not None}
+    table = export_run(run, to, out, images, all_cells, progress=not quiet, **options)
+    aside = table[table.reason != '']
+    if not quiet: print(f"{table.cells.sum():,} cells of {len(table) - len(aside)} fields in {out}")
+    for r in aside.itertuples(): print(f'hpa_cells: {r.ID}: {r.reason}', file=sys.stderr)
+    if len(aside): raise typer.Exit(1)
 
 # %% ../nbs/21_cli.ipynb #21f57e6a
 demo_settings = dict(arch='resnet10t', crop_size=64, epochs=40, pseudo_epochs=20, batch_size=32, lr=0.01, folds=0)

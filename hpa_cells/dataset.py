@@ -439,7 +439,7 @@ def _varied(embeddings, rows, n, rng, block=2048):
     parts = [b[_farthest(np.asarray(embeddings[b], np.float32), k)] for b, k in zip(blocks, np.diff(ends)) if k]
     return np.concatenate([np.zeros(0, np.int64), *parts])
 
-# %% ../nbs/07_dataset.ipynb #ba9fb0bd
+# %% ../nbs/07_dataset.ipynb #cf8684e3
 def _numbers(values, name, n, ndim):
     "`values` as an array of n finite rows; an array on disk is not read whole."
     values = np.asanyarray(values)
@@ -463,6 +463,8 @@ def choose_cells(
 ) -> np.ndarray:  # (M,) int64: rising positions in `cell_labels`, none twice
     "A choice of cells in which no class is too common; rare classes are kept whole."
     n, most = len(cell_labels), np.asarray(target, float)
+    missing = [c for c in ('ID', 'Label') if c not in cell_labels]
+    if missing: raise DatasetError(f"cell labels: no column {missing[0]}")
     if not n: raise DatasetError("no cells to choose from")
     if most.shape not in ((), (n_classes,)) or not (most >= 0).all():
         raise DatasetError(f"target is {target!r}; expected a number of cells, or {n_classes} of them")
@@ -473,7 +475,9 @@ def choose_cells(
     own, counts, targets = _own_class(cell_labels['Label'].tolist())
     rng = np.random.default_rng(seed)
     order = np.lexsort((rng.random(n), unsure, counts[own]))
-    if per_image: own[order[cell_labels.ID.iloc[order].groupby(cell_labels.ID).cumcount() >= per_image]] = -1
+    if per_image:
+        images = pd.factorize(cell_labels['ID'])[0][order]
+        own[order[pd.Series(images).groupby(images).cumcount() >= per_image]] = -1
     place = np.argsort(order)
     def pick(rows, k):
         rows = rows[np.argsort(place[rows])]

@@ -6,7 +6,7 @@
 __all__ = ['class_colours', 'ExportError', 'join_cells', 'export_anndata', 'cell_polygons', 'export_geojson', 'export_coco',
            'export_ome', 'export_run']
 
-# %% ../nbs/20_export.ipynb #ee307de5
+# %% ../nbs/20_export.ipynb #e10ee55c
 import base64, inspect, json, zlib
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,7 @@ from scipy.ndimage import find_objects
 
 from . import __version__
 from .classes import class_names, format_labels, n_classes
-from .fields import FieldError, atomic_path, channels, open_fields
+from .fields import FieldError, atomic_path, channels, open_fields, sweep_temporaries
 from .segment import SegmentError, read_label_map
 from .store import open_store
 from .dataset import find_cells, read_cell_labels
@@ -67,7 +67,14 @@ class_colours = ('#1f77b4 #aec7e8 #ff7f0e #ffbb78 #2ca02c #98df8a #d62728 #ff989
 
 def _rgb(colour): return [int(colour[i:i+2], 16) for i in (1, 3, 5)]
 
-# %% ../nbs/20_export.ipynb #25010965
+# %% ../nbs/20_export.ipynb #de67979c
+def _folder(path):
+    "The folder to write to, made, and without what a killed export left."
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    sweep_temporaries(path)
+    return path
+
 def _file(folder, ID, end):
     "The file of a field, in the folder and nowhere else."
     if not isinstance(ID, str) or ID in ('', '.', '..') or ID != Path(ID).name or set('\\\0') & set(ID):
@@ -90,7 +97,7 @@ def _need(name):
     except ImportError:
         raise ExportError(f"this export needs the package {name}: pip install 'hpa_cells[export]'") from None
 
-# %% ../nbs/20_export.ipynb #a0396a77
+# %% ../nbs/20_export.ipynb #7d0d1167
 def _obs(cells):
     "The table of AnnData: text as categories, the best class beside the measurements."
     obs = cells.drop(columns=_p, errors='ignore').copy()
@@ -133,6 +140,7 @@ def export_anndata(
         raise ExportError(f"embeddings of {len(embeddings):,} cells for a table of {len(cells):,}; expected a row of "
                           "numbers for each cell")
     names = class_names if _p[0] in cells else []
+    _folder(Path(path).parent)
     with atomic_path(path) as temporary:
         anndata.AnnData(obs=_obs(cells), var=pd.DataFrame(index=names), **_beside(cells, about or {})).write_h5ad(temporary)
         with h5py.File(temporary, 'r+') as file:
@@ -241,7 +249,7 @@ def _feature(cell, polygons, nucleus):
     inner = dict(nucleusGeometry=_geometry(nucleus)) if nucleus else {}
     return dict(type='Feature', id=own, geometry=_geometry(polygons), **inner, properties=_properties(cell))
 
-# %% ../nbs/20_export.ipynb #10e036f4
+# %% ../nbs/20_export.ipynb #4f325569
 def _rows_of(cells):
     "ID -> the cells of a field as dicts; made when asked for."
     groups = cells.groupby('ID', sort=False).indices
@@ -263,8 +271,7 @@ def export_geojson(
     progress: bool = True,
 ) -> pd.DataFrame:  # a row a field: ID, cells (number written), reason (text if it was set aside)
     "Cells as objects of QuPath, a file a field."
-    out, rows_of = Path(out), _rows_of(cells)
-    out.mkdir(parents=True, exist_ok=True)
+    out, rows_of = _folder(out), _rows_of(cells)
     def export(ID):
         target, source, nuclei = _file(out, ID, '.geojson'), _file(masks, ID, '.png'), _file(masks, ID, '_nuclei.png')
         outlines = cell_polygons(read_label_map(source), simplify)
@@ -309,7 +316,7 @@ def _result_ids(row, least):
     "Category ids and scores of a cell in results.json."
     return [(c + 1, round(float(row[name]), 6)) for c, name in enumerate(_p) if row.get(name, -1) >= least]
 
-# %% ../nbs/20_export.ipynb #0583a78f
+# %% ../nbs/20_export.ipynb #dfacb3d9
 def export_coco(
     out,  # folder for instances.json and, with predictions, results.json; made if it is not there
     masks,  # folder with the label maps <ID>.png
@@ -320,8 +327,7 @@ def export_coco(
     progress: bool = True,
 ) -> pd.DataFrame:  # a row a field: ID, cells (number written), reason (text if it was set aside)
     "Cells as COCO's instances, predictions as its results."
-    out, rows_of, unlabelled, images = Path(out), _rows_of(cells), 'Label' not in cells, []
-    out.mkdir(parents=True, exist_ok=True)
+    out, rows_of, unlabelled, images = _folder(out), _rows_of(cells), 'Label' not in cells, []
     with (atomic_path(out/'instances.json') as a, atomic_path(out/'results.json') as b,
           open(a, 'w') as truth, open(b, 'w') as results):
         truth.write('{"annotations":[')
@@ -346,7 +352,7 @@ def export_coco(
     if _p[0] not in cells: (out/'results.json').unlink()
     return report
 
-# %% ../nbs/20_export.ipynb #4b2a4d0c
+# %% ../nbs/20_export.ipynb #ec21eae0
 _stains = ('microtubules', 'protein', 'nuclei', 'endoplasmic reticulum')     # of red, green, blue, yellow
 _colours = [int.from_bytes(bytes.fromhex(rgba), 'big', signed=True) for rgba in ('ff0000ff', '00ff00ff', '0000ffff', 'ffff00ff')]
 
@@ -388,9 +394,8 @@ def export_ome(
     if not 1 <= levels <= 12 or pixel_size is not None and not 0 < pixel_size < 1e6:
         raise ExportError(f"levels {levels}, pixel_size {pixel_size}; expected 1 to 12 and more than 0 µm")
     from tifffile import TiffWriter
-    out, width = Path(out), {}
+    out, width = _folder(out), {}
     if pixel_size: width = {f'PhysicalSize{side}{unit}': v for side in 'XY' for unit, v in (('', pixel_size), ('Unit', 'µm'))}
-    out.mkdir(parents=True, exist_ok=True)
     def export(ID):
         target, field = _file(out, ID, '.ome.tif'), fields.read(ID)
         maps = {} if masks is None else _label_maps(masks, ID, field.shape[1:])
@@ -430,13 +435,12 @@ class _Embeddings:
         from hpa_cells.infer import embeddings
         return embeddings(self.model, self.store, self.rows[part], progress=False)
 
-# %% ../nbs/20_export.ipynb #302df063
+# %% ../nbs/20_export.ipynb #b1e75454
 def _run_anndata(folder, out, cells, progress, model: str | None = None):
     "`model`: name of a model in models/, whose embeddings are added."
     if model and not (folder/'models'/model/'model.json').exists():
         raise ExportError(f"{folder/'models'/model}: no finished model")
     seen = _Embeddings(folder/'models'/model, open_store(folder/'cells'), cells.index.to_numpy()) if model else None
-    out.mkdir(parents=True, exist_ok=True)
     about = dict(run=folder.name) | (dict(model=model) if model else {})
     export_anndata(out/'cells.h5ad', cells, seen, about, progress)
     counts = cells.groupby('ID', sort=False).size()

@@ -8,8 +8,8 @@ __all__ = ['competition_slug', 'simulated_settings', 'licences', 'KaggleError', 
            'PartsRun', 'check_environment', 'split_store', 'slug_of', 'write_metadata', 'kaggle_api', 'push_dataset',
            'compare_dataset', 'pull_dataset', 'prepare_kernels', 'push_kernel', 'pull_output']
 
-# %% ../nbs/17_kaggle.ipynb #0a6c0b76
-import json, os, re, shutil, tempfile, time
+# %% ../nbs/17_kaggle.ipynb #f2646930
+import json, os, re, shutil, tempfile, time, zlib
 from collections import defaultdict
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -142,7 +142,7 @@ def link_part(
     for name in names - set(os.listdir(folder)): (folder/name).symlink_to((images/name).resolve())
     return folder
 
-# %% ../nbs/17_kaggle.ipynb #8fd7f508
+# %% ../nbs/17_kaggle.ipynb #0a150d76
 def pack_masks(
     run: Run,  # its label maps go into masks.zip; masks/ is removed
 ) -> Path:  # masks.zip
@@ -171,7 +171,7 @@ def unpack_zip(
             for m in files:
                 (folder/m.filename).parent.mkdir(parents=True, exist_ok=True)
                 with atomic_path(folder/m.filename) as temporary, pack.open(m) as source, open(temporary, 'wb') as target: shutil.copyfileobj(source, target, 2**20)
-    except BadZipFile as e: raise KaggleError(f"{path}: not a zip, or damaged ({e}); get it again") from None
+    except (BadZipFile, zlib.error, EOFError, NotImplementedError) as e: raise KaggleError(f"{path}: not a zip, or damaged ({e}); get it again") from None
 
 # %% ../nbs/17_kaggle.ipynb #7d78843a
 def _copy_folder(source, target):

@@ -107,7 +107,7 @@ def _passes(p, allowed, threshold, spread):
     deviation = np.sqrt(np.nansum((values - mean)**2, 0)/n)
     return (passed | (p > mean + spread*deviation)) & allowed
 
-# %% ../nbs/11_pseudo.ipynb #ab983bbf
+# %% ../nbs/11_pseudo.ipynb #df7fd502
 def _shares(shown):
     "Share of cells that show a label of their image, for each class: (19,) float."
     values = np.asarray(shown, float)
@@ -118,16 +118,21 @@ def _shares(shown):
 
 def _given_image(p, allowed, shown):
     "Probabilities once it is known that the image has the class: (M, 19) float32; others stay."
-    p, shares = p.astype(np.float32), _shares(shown)
-    for c in np.flatnonzero(allowed.any(0)):
-        own = np.clip(p[allowed[:, c], c].astype(np.float64), 1e-9, 1 - 1e-9)
-        odds, low, high = np.log(own/(1 - own)), -50., 50.
-        for _ in range(50):
-            middle = (low + high)/2
-            moved = 1/(1 + np.exp(-odds - middle))
-            low, high = (middle, high) if moved.mean() < shares[c] else (low, middle)
-        p[allowed[:, c], c] = moved
+    p, shares, alone = p.astype(np.float32), _shares(shown), allowed.sum(1) == 1
+    for group in (alone, ~alone):
+        for c in np.flatnonzero(allowed[group].any(0)):
+            own = group & allowed[:, c]
+            p[own, c] = _move(p[own, c], shares[c])
     return p
+
+def _move(p, share):
+    "Log odds moved by one amount, so that the mean is `share`: (n,) float."
+    p, low, high = np.clip(p.astype(np.float64), 1e-9, 1 - 1e-9), -50., 50.
+    odds = np.log(p/(1 - p))
+    for _ in range(50):
+        moved = 1/(1 + np.exp(-odds - (low + high)/2))
+        low, high = ((low + high)/2, high) if moved.mean() < share else (low, (low + high)/2)
+    return moved
 
 # %% ../nbs/11_pseudo.ipynb #7fc33527
 def usual_shares(

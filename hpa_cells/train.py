@@ -8,8 +8,8 @@ __all__ = ['TrainError', 'pick_device', 'pick_precision', 'autocast_network', 'A
            'parameter_groups', 'mean_loss', 'RecorderCallback', 'write_checkpoint', 'read_checkpoint',
            'load_checkpoint', 'best_epoch', 'CheckpointCallback', 'read_history', 'train_network', 'plot_history']
 
-# %% ../nbs/10_train.ipynb #8ad90c85
-import csv, hashlib, json, time
+# %% ../nbs/10_train.ipynb #fc1695eb
+import csv, hashlib, json, os, time
 from collections.abc import Callable
 from functools import partial
 from concurrent.futures import ThreadPoolExecutor
@@ -462,7 +462,7 @@ def _fit(learn, device, settings, start_epoch):
     if learn.recorder.problem: raise learn.recorder.problem
     if learn.checkpoint.best: learn.model.load_state_dict(learn.checkpoint.best)
 
-# %% ../nbs/10_train.ipynb #dc42191d
+# %% ../nbs/10_train.ipynb #38338487
 def _finish(net, folder, settings, targets):
     "The model in place of the checkpoint."
     save_network(net, folder, settings=settings, cells=targets.sum(0).round().int().tolist())
@@ -499,6 +499,8 @@ def train_network(
 ) -> pd.DataFrame:  # history, a row an epoch: epoch, train_loss, valid_loss, macro_ap (0..1), lr, seconds, ap0..ap18
     "Train a network on cells; goes on where it was interrupted, returns at once if it is finished."
     choices = {k: v for k, v in locals().items() if k not in ('store', 'cell_labels', 'folder', 'progress', 'redo', 'after_epoch', 'team')}
+    others = int(os.environ.get('WORLD_SIZE', 1)) - 1
+    if others and team is None: raise TrainError(f"{others} more processes were started by torchrun, and each would train for itself; use hpa_cells.scale.train_together")
     team = team or Alone()
     _check_choices(choices)
     device, folder, loaders = pick_device(device), Path(folder), _make_loaders(store, cell_labels, choices, team.own)

@@ -99,6 +99,7 @@ async function paint() {
   if (shown !== cell) return        // another one was opened meanwhile
   draw($('cell'), small)
   draw($('field'), large)
+  if (setup.images) $('hint').textContent = large ? 'in its field' : 'its field is not among the images'
 }
 
 // ---- the cell that is looked at
@@ -283,6 +284,7 @@ function showRims() {
 }
 channelButtons.forEach((b, k) => b.addEventListener('click', e => switchChannel(k, e.shiftKey)))
 $('gain').addEventListener('input', () => brighten(+$('gain').value))
+$('gain').addEventListener('change', () => $('gain').blur())        // arrows go to the next cell again
 $('rims').addEventListener('click', showRims)
 
 const actions = {
@@ -302,6 +304,7 @@ document.addEventListener('keydown', e => {
   if (e.target.matches('select') || $('keys').open || e.altKey) return
   if (e.key === 'Enter' && e.target.closest('header, nav, #tools')) return        // somebody goes from button to button by Tab
   const digit = /^(?:Digit|Numpad)(\d)$/.exec(e.code)?.[1], key = e.key.length === 1 ? e.key.toLowerCase() : e.key
+  if (e.repeat && !/^(Arrow|Page)/.test(key)) return e.preventDefault()        // a key held down is one decision
   if (e.ctrlKey || e.metaKey) { if (key === 'z') { e.preventDefault(); undo() } return }
   const c = setup.keys.indexOf(digit ?? key), channel = key.length === 1 ? CHANNEL_KEYS.indexOf(key) : -1
   let act = keys[key]
