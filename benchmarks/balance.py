@@ -115,7 +115,7 @@ def report(names, aps, counts, rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--seeds', type=int, default=3)
-    parser.add_argument('--fields', type=int, default=800)
+    parser.add_argument('--fields', type=int, default=640)
     parser.add_argument('--test-fields', type=int, default=152)
     parser.add_argument('--epochs', type=int, default=5)
     parser.add_argument('--steps', type=int, default=400, help='of each head')

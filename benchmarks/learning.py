@@ -276,10 +276,10 @@ def tables(rows, args, settings):
         text = '| | macro AP | sd | from..to | of (e) | of (e) with image x cell | seeds |\n|---|---|---|---|---|---|---|\n'
         for name, values in rows[rows.kind == kind].set_index('seed').groupby('name', sort=False).macro:
             share = ' | '.join(f'{(values/e.reindex(values.index)).mean():.1%}' for e in (alone, fused))
-            text += f'| {name} | {values.mean():.3f} | {values.std():.3f} | {values.min():.3f}..{values.max():.3f} | {share} | {len(values)} |\n'
+            text += f'| {name} | {values.mean():.3f} | {values.std(ddof=len(values) > 1):.3f} | {values.min():.3f}..{values.max():.3f} | {share} | {len(values)} |\n'
         return text
     what = 'heads on the body of (a)' if args.heads else 'networks'
-    text = f"{machine(torch, timm)}; {settings}\n\n### Learning: {what}\n\nMacro average precision of true cell labels, cells of fields never seen.\n\n{block('network')}"
+    text = f'{machine(torch, timm)}; {settings}\n\n### Learning: {what}\n\nMacro average precision of true cell labels, cells of fields never seen.\n\n{block("network")}'
     for kind, title in (('after d2', '(d), second round from (a)'), ('after e', '(e), true cell labels'), ('fused', '(a), (b), (c) likewise')):
         text += f'\n### After training: {title}\n\n{block(kind)}'
     text += '\n### Calibration of (d): mean log loss of test images\n\n| | log loss |\n|---|---|\n'

@@ -484,7 +484,7 @@ def choose_cells(
         return rows[:k] if embeddings is None else _varied(embeddings, rows[:int(sure*k)], k, rng)
     return np.flatnonzero(_fill(own, counts, targets, np.append(np.broadcast_to(most, n_classes), most.max()), pick))
 
-# %% ../nbs/07_dataset.ipynb #b0f2d7c7
+# %% ../nbs/07_dataset.ipynb #e8bcc700
 def class_targets(
     counts,  # (C,) int: cells of each class
     total: int,  # cells wanted in all
@@ -495,7 +495,7 @@ def class_targets(
     counts = np.asarray(counts, float)
     if not total >= 0: raise DatasetError(f"total is {total}; expected 0 or more")
     share = counts*class_weights(counts, rule, beta)
-    full = np.divide(counts, share, out=np.zeros_like(share), where=share > 0)     # the scale at which a class is used up
+    full = np.divide(counts, share, out=np.zeros_like(share), where=share > 0)     # scales at which a class is used up
     scales = np.unique(np.append(0, full))
     taken = np.minimum(counts, scales[:, None]*share).sum(1)
     return np.minimum(counts, np.interp(total, taken, scales)*share).round().astype(np.int64)
