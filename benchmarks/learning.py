@@ -26,7 +26,8 @@ from hpa_cells.dataset import (
     balance_rows, cell_targets, cell_weights, find_cells, join_cell_labels, make_folds, measured_weights, single_label_cells)
 from hpa_cells.fields import atomic_path, open_fields
 from hpa_cells.infer import (
-    attention_scores, calibrate, embeddings, fit_calibration, fuse_image, image_scores, lower_cut, negative_from_others, predict_cells, train_attention, undo_focal)
+    attention_scores, calibrate, embeddings, fit_calibration, fuse_image, image_scores, lower_cut, negative_from_others, predict_cells,
+    train_attention, undo_focal)
 from hpa_cells.loss import focal_loss
 from hpa_cells.network import CellHead, load_network
 from hpa_cells.pseudo import probability_columns, pseudo_labels, usual_shares
@@ -183,9 +184,9 @@ def networks(run):
     yield '(c) + pseudo-labels of (b), shown=0.7', run.learn('c-hard', multi(undo_focal(run.predict('b0', 'train')), shown=usual_shares()), more, 'b0')
     yield '(c) + soft pseudo-labels of (b), shown=0.7', run.learn('c-soft', multi(undo_focal(run.predict('b0', 'train')), shown=usual_shares(), soft=True), more, 'b0')
     yield '(d) soft targets for all cells, from (b)', run.learn('d-b1', run.soft('b0'), more, 'b0')
-    yield '(d) the same, a second round', run.learn('d-b2', run.soft('d-b1'), more, 'd-b1')
+    yield '(d) second round from (b)', run.learn('d-b2', run.soft('d-b1'), more, 'd-b1')
     yield '(d) soft targets for all cells, from (a)', run.learn('d1', run.soft('a0'), more, 'a0')
-    yield '(d) the same, a second round', run.learn('d2', run.soft('d1'), more, 'd1')
+    yield '(d) second round from (a)', run.learn('d2', run.soft('d1'), more, 'd1')
     soft = run.soft('d1')
     yield '(d) second round from (a), cut and dim cells count less', run.learn('d2-weights', soft.assign(weight=measured_weights(train.store.cells, list(soft.Label))), more, 'd1')
     yield '(d) second round from (a), classes balanced (sqrt)', run.learn('d2-balance', soft, more, 'd1', balance='sqrt')
@@ -308,7 +309,8 @@ def real_store(source, folder, args):
     "The cells of all fields of a folder, in memory."
     fields, masks = open_fields(source), folder/'masks'
     masks.mkdir(parents=True, exist_ok=True)
-    for number, ids in plan_shards(folder/'cells', fields.ids): crop_shard(Segmented(fields, masks), masks, folder/'cells', number, ids, size=args.crop, nuclei=False)
+    for number, ids in plan_shards(folder/'cells', fields.ids):
+        crop_shard(Segmented(fields, masks), masks, folder/'cells', number, ids, size=args.crop, nuclei=False)
     merge_index(folder/'cells')
     return MemoryStore(open_store(folder/'cells'), args.size)
 
@@ -336,14 +338,15 @@ def real(args):
             asked = np.flatnonzero(cells.ID.isin(unseen))
             for name, start in starts.items():
                 model = folder/f'{name.replace(" ", "-")}-{args.real_epochs}-{seed}-{k}'
-                train_network(store, cells[~cells.ID.isin(unseen)], model, arch=args.arch, epochs=args.real_epochs, batch_size=args.batch, lr=args.lr*(0.5 if start else 1), hidden=args.hidden,
-                              dropout=args.dropout, seed=seed, device=args.device, start=start, brightness=0.2, progress=False)
+                train_network(store, cells[~cells.ID.isin(unseen)], model, arch=args.arch, epochs=args.real_epochs, batch_size=args.batch,
+                              lr=args.lr*(0.5 if start else 1), hidden=args.hidden, dropout=args.dropout, seed=seed, device=args.device, start=start, brightness=0.2, progress=False)
                 found[name].append(undo_focal(predict_cells(model, store, asked, batch_size=256, device=args.device, progress=False)))
         order = np.concatenate([np.flatnonzero(folds == k) for k in range(5)])
         for name, tables in found.items():
-            for how in ('mean', 'max', 'noisy-or'): scores[f'{name}, {how} of the cells'] = image_scores(pd.concat(tables), how).set_index('ID').loc[labels.ID[order], probability_columns].to_numpy()
+            for how in ('mean', 'max', 'noisy-or'):
+                scores[f'{name}, {how} of the cells'] = image_scores(pd.concat(tables), how).set_index('ID').loc[labels.ID[order], probability_columns].to_numpy()
         rows += [dict(seed=seed, name=name, macro=m, micro=n) for name, p in scores.items() for m, n in [image_ap(p, truth[order])]]
-    table = pd.DataFrame(rows).groupby('name', sort=False)[['macro', 'micro']].agg(['mean', 'std'])
+    table = pd.DataFrame(rows).groupby('name', sort=False)[['macro', 'micro']].agg(['mean', 'std']).fillna(0)
     text = f'{machine(torch, timm)}; {args.arch}, {args.size} px, {args.real_epochs} epochs, {len(labels)} images, {len(store)} cells, {args.seeds} seeds\n\n'
     text += '### Real images: average precision of image labels, 5-fold by image\n\n| | macro AP | sd | micro AP | sd |\n|---|---|---|---|---|\n'
     return text + ''.join(f'| {name} | ' + ' | '.join(f'{v:.3f}' for v in row) + ' |\n' for name, row in zip(table.index, table.to_numpy()))

@@ -134,12 +134,12 @@ def _move(p, share):
         low, high = ((low + high)/2, high) if moved.mean() < share else (low, (low + high)/2)
     return moved
 
-# %% ../nbs/11_pseudo.ipynb #7fc33527
+# %% ../nbs/11_pseudo.ipynb #fad82b73
 def usual_shares(
     share: float = 0.7,  # of classes that are not named here
-    mitotic: float = 0.05,  # of Mitotic spindle
+    mitotic: float = 0.5,  # of Mitotic spindle
 ) -> np.ndarray:  # (19,) float in 0..1
-    "Share of an image's cells that show a label of it: few divide, and Negative holds for all."
+    "Share of an image's cells that show a label of it; Negative holds for all."
     shares = np.full(n_classes, float(share))
     shares[[MITOTIC, NEGATIVE]] = mitotic, 0.99
     return shares
