@@ -4,12 +4,15 @@
 
 # %% auto #0
 __all__ = ['app', 'demo_settings', 'main', 'run_all', 'segment', 'crop', 'train', 'pseudo', 'infer', 'simulate', 'check', 'score',
-           'atlas_plan', 'atlas_get', 'review', 'export', 'demo']
+           'atlas_plan', 'atlas_get', 'review', 'export', 'kaggle_split', 'kaggle_describe', 'kaggle_push',
+           'kaggle_compare', 'kaggle_pull', 'kaggle_kernels', 'kaggle_run', 'kaggle_output', 'kaggle_environment',
+           'demo']
 
-# %% ../nbs/21_cli.ipynb #56e172fa
+# %% ../nbs/21_cli.ipynb #abc82d99
 import inspect, json, os, re, sys, warnings
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -57,7 +60,7 @@ def _root(version: Annotated[bool, typer.Option('--version', help='Print the ver
         print(__version__)
         raise typer.Exit()
 
-# %% ../nbs/21_cli.ipynb #971dbcc2
+# %% ../nbs/21_cli.ipynb #5959ac67
 def _seconds(text):
     "Seconds of a time such as 8h, 90m, 1h30m or 45s."
     if isinstance(text, (int, float)): return float(text)
@@ -76,13 +79,16 @@ _Sample = Annotated[Optional[Path], typer.Option('--sample', metavar='CSV', help
 def _open_run(changes, out: _Out, device: _Device = 'auto', quiet: _Quiet = False,
               workers: Annotated[int, typer.Option(min=1, help='processes on this machine that share the fields')] = 1,
               cluster: Annotated[Optional[str], typer.Option(metavar='ADDRESS', help='workers elsewhere: a Dask scheduler, tcp://host:8786, or local:4')] = None,
+              processes: Annotated[int, typer.Option(min=1, help='processes that share a training, one for each GPU')] = 1,
               budget: Annotated[Optional[float], typer.Option(parser=_seconds, metavar='TIME', help='8h, 1h30m: stop cleanly after so long; the same command goes on')] = None):
     from hpa_cells.pipeline import Run
     from hpa_cells.scale import workers as share
     if cluster and workers > 1: raise typer.BadParameter('give --workers or --cluster, not both')
-    with share(cluster or workers) as map: yield Run(out, progress=not quiet, device=device, map=map, budget=budget, **changes)
+    trainer = None
+    if processes > 1: from hpa_cells.team import train_in_processes; trainer = partial(train_in_processes, processes)
+    with share(cluster or workers) as map: yield Run(out, progress=not quiet, device=device, map=map, trainer=trainer, budget=budget, **changes)
 
-# %% ../nbs/21_cli.ipynb #354687c0
+# %% ../nbs/21_cli.ipynb #ea4dd8d4
 def _tell_aside(run):
     "Exit status 1, with a line, if images were set aside."
     aside = run.notes('set aside')
@@ -99,6 +105,9 @@ def _on_run(*stages):
         def wrapped(**given):
             changes = {n: v for n in names if (v := given.pop(n)) is not None}
             with _open_run(changes, **{p.name: given.pop(p.name) for p in how}) as run:
+                if {'train', 'pseudo'} & set(stages) and (run.labels/'decisions.jsonl').exists():
+                    from hpa_cells.review import write_manual
+                    write_manual(run.folder)
                 command(run, **given)
                 _tell_aside(run)
         defaults = {f.name: f.default for f in fields(Settings)}
@@ -262,14 +271,15 @@ def atlas_get(
     if not quiet: print(f"fields in {out/'fields'}, their labels in {out/'labels.csv'}")
     if (journal.state != 'done').any(): raise typer.Exit(1)
 
-# %% ../nbs/21_cli.ipynb #2b164720
+# %% ../nbs/21_cli.ipynb #415eb606
 @app.command()
 def review(
     run: Annotated[Path, typer.Argument(metavar='RUN', help="a run's folder")],
     images: Annotated[Optional[Path], typer.Option(metavar='DIR', help='its fields, to show cells in their surroundings')] = None,
     labels: Annotated[Optional[Path], typer.Option(metavar='CSV', help='what the images should hold')] = None,
-    order: Annotated[str, typer.Option(help='which cells first: uncertain, against ...')] = 'uncertain',
+    order: Annotated[str, typer.Option(help='which cells first: uncertain, disagree, certain, doubtful, ranked or random')] = 'uncertain',
     cls: Annotated[Optional[int], typer.Option('--class', help='cells of one class only')] = None,
+    predictions: Annotated[Optional[Path], typer.Option(metavar='FILE', help='other predictions than the run\'s last')] = None,
     ranking: Annotated[Optional[Path], typer.Option(metavar='TABLE', help='ID, cell, score: an order of your own')] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help='0: any that is free')] = 0,
     browser: Annotated[bool, typer.Option(help='open the page')] = True,
@@ -278,7 +288,7 @@ def review(
 
     Example: hpa_cells review run/ --images train/ --labels train.csv"""
     from hpa_cells.review import review as serve
-    serve(run, images, labels, order, cls, ranking=ranking, port=port, open_browser=browser)
+    serve(run, images, labels, order, cls, predictions, ranking, port=port, open_browser=browser)
 
 @app.command()
 def export(
@@ -302,6 +312,92 @@ def export(
     if not quiet: print(f"{table.cells.sum():,} cells of {len(table) - len(aside)} fields in {out}")
     for r in aside.itertuples(): print(f'hpa_cells: {r.ID}: {r.reason}', file=sys.stderr)
     if len(aside): raise typer.Exit(1)
+
+# %% ../nbs/21_cli.ipynb #2125e672
+_kaggle = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='Stores, models and kernels on Kaggle.')
+app.add_typer(_kaggle, name='kaggle')
+_Folder = Annotated[Path, typer.Argument(metavar='DIR')]
+_OutDir = Annotated[Path, typer.Option('--out', metavar='DIR')]
+_Owner = Annotated[str, typer.Option(help='your name on Kaggle')]
+_Send = Annotated[bool, typer.Option('--send', help='send it; without, say what would be sent')]
+
+@_kaggle.command('split')
+def kaggle_split(cells: _Folder, out: _OutDir, most_gb: Annotated[float, typer.Option(help='GB a dataset')] = 20):
+    """A store as several datasets, each of whole shards.
+
+    Example: hpa_cells kaggle split run/cells --out parts/ --most-gb 20"""
+    from hpa_cells.kaggle import split_store
+    for path in split_store(cells, out, most_gb): print(path)
+
+@_kaggle.command('describe')
+def kaggle_describe(folder: _Folder, owner: _Owner, title: Annotated[str, typer.Option(help='6 to 50 characters')],
+                    licence: Annotated[str, typer.Option(help='as Kaggle names it')], subtitle: Annotated[str, typer.Option()] = ''):
+    """A dataset's description for Kaggle, dataset-metadata.json.
+
+    Example: hpa_cells kaggle describe parts/part-1 --owner me --title 'HPA cells, part 1' --licence CC-BY-SA-3.0"""
+    from hpa_cells.kaggle import write_metadata
+    print(write_metadata(folder, owner, title, licence, subtitle=subtitle))
+
+@_kaggle.command('push')
+def kaggle_push(folder: _Folder, send: _Send = False, notes: Annotated[str, typer.Option(help='what is new')] = 'new files',
+                public: Annotated[bool, typer.Option('--public', help='for everybody')] = False):
+    """A described folder as a dataset, or a new version of it.
+
+    Example: hpa_cells kaggle push parts/part-1 --send"""
+    from hpa_cells.kaggle import push_dataset
+    push_dataset(folder, send=send, notes=notes, public=public)
+
+@_kaggle.command('compare')
+def kaggle_compare(folder: _Folder):
+    """Files that Kaggle lacks or has in another size; exit status 1 if there are some.
+
+    Example: hpa_cells kaggle compare parts/part-1"""
+    from hpa_cells.kaggle import compare_dataset
+    if len(found := compare_dataset(folder)):
+        print(found.to_string(index=False))
+        raise typer.Exit(1)
+
+@_kaggle.command('pull')
+def kaggle_pull(name: Annotated[str, typer.Argument(metavar='OWNER/SLUG')], out: _OutDir):
+    """A dataset from Kaggle.
+
+    Example: hpa_cells kaggle pull me/hpa-cells-part-1 --out parts/part-1"""
+    from hpa_cells.kaggle import pull_dataset
+    print(pull_dataset(name, out))
+
+@_kaggle.command('kernels')
+def kaggle_kernels(source: _Folder, out: _OutDir, owner: _Owner, parts: Annotated[int, typer.Option(min=1)] = 5):
+    """The four notebooks in the name of their owner, the first one for each part of the training set.
+
+    Example: hpa_cells kaggle kernels nbs/kaggle --out kernels/ --owner me"""
+    from hpa_cells.kaggle import prepare_kernels
+    for path in prepare_kernels(source, out, owner, parts): print(path)
+
+@_kaggle.command('run')
+def kaggle_run(folder: _Folder, send: _Send = False):
+    """A kernel of `kaggle kernels` on Kaggle.
+
+    Example: hpa_cells kaggle run kernels/2_train --send"""
+    from hpa_cells.kaggle import push_kernel
+    push_kernel(folder, send=send)
+
+@_kaggle.command('output')
+def kaggle_output(kernel: Annotated[str, typer.Argument(metavar='OWNER/SLUG')], out: _OutDir):
+    """What a kernel wrote.
+
+    Example: hpa_cells kaggle output me/hpa-cells-4-submit --out submitted/"""
+    from hpa_cells.kaggle import pull_output
+    for path in pull_output(kernel, out): print(path)
+
+@_kaggle.command('environment')
+def kaggle_environment():
+    """Whether what is installed here fits; exit status 1 if not.
+
+    Example: hpa_cells kaggle environment"""
+    from hpa_cells.kaggle import check_environment
+    table = check_environment()
+    print(table.to_string(index=False))
+    raise typer.Exit(int(not table.ok.all()))
 
 # %% ../nbs/21_cli.ipynb #21f57e6a
 demo_settings = dict(arch='resnet10t', crop_size=64, epochs=40, pseudo_epochs=20, batch_size=32, lr=0.01, folds=0)

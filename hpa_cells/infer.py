@@ -7,8 +7,9 @@ __all__ = ['InferError', 'predict_cells', 'write_predictions', 'undo_focal', 'fi
            'negative_from_others', 'lower_cut', 'image_scores', 'fuse_image', 'embeddings', 'map_cells', 'plot_map',
            'AttentionPool', 'train_attention', 'attention_scores', 'render_attention']
 
-# %% ../nbs/12_infer.ipynb #e6efe208
+# %% ../nbs/12_infer.ipynb #a9c971b1
 import hashlib, shutil
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -131,7 +132,7 @@ def _join(parts, path, key):
     with atomic_path(path) as p, pq.ParquetWriter(p, schema) as file:
         for part in parts: file.write_table(pq.read_table(part).replace_schema_metadata(schema.metadata))
 
-# %% ../nbs/12_infer.ipynb #8003ea73
+# %% ../nbs/12_infer.ipynb #ea93f50c
 def write_predictions(
     model,  # CellNet, model folder, or a list of these, of which the mean is taken
     store,  # cell store
@@ -140,12 +141,14 @@ def write_predictions(
     flips: bool | str = True,  # see `predict_cells`
     precision: str = 'auto',
     cells_per_part: int = 16_384,
+    refine: Callable | None = None,  # named function that is given each part's predictions and gives those to be written, such as `undo_focal`
+    after_part: Callable | None = None,  # called without arguments when a part is written; its error ends the work until the next call
     progress: bool = True,
     **options,  # batch_size and device of `predict_cells`
 ) -> Path:  # the file; pandas reads it
     "Predictions of many cells into a file; goes on where it was interrupted."
     path, rows, nets = Path(path), _check_rows(store, rows), _load_models(model, store.size)
-    key = _key(nets, store.table(['ID', 'cell']).iloc[rows], flips, precision, cells_per_part)
+    key = _key(nets, store.table(['ID', 'cell']).iloc[rows], flips, precision, cells_per_part, *([refine.__name__] if refine else []))
     if _made_from(path) == key: return path
     folder, starts = path.with_name(path.name + '.parts'), range(0, max(len(rows), 1), cells_per_part)
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +156,8 @@ def write_predictions(
     for start, part in progress_bar(list(zip(starts, parts)), leave=False) if progress else zip(starts, parts):
         if part.exists(): continue
         found = predict_cells(nets, store, rows[start:start + cells_per_part], flips, precision=precision, progress=False, **options)
-        with atomic_path(part) as p: found.to_parquet(p, index=False)
+        with atomic_path(part) as p: (refine(found) if refine else found).to_parquet(p, index=False)
+        if after_part: after_part()
     _join(parts, path, key)
     shutil.rmtree(folder)
     return path

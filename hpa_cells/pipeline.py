@@ -6,7 +6,7 @@
 __all__ = ['stage_settings', 'RunError', 'Settings', 'Run', 'OutOfTime', 'segment_fields', 'crop_fields', 'plot_cells',
            'plot_predictions']
 
-# %% ../nbs/15_pipeline.ipynb #48c4cf02
+# %% ../nbs/15_pipeline.ipynb #9fae7489
 import csv, fcntl, json, os, re, resource, shutil, sys, time
 from base64 import b64encode
 from contextlib import contextmanager
@@ -30,11 +30,11 @@ from .fields import FieldError, Fields, atomic_path, field_flags, open_fields, r
 from .segment import SegmentError, check_label_maps, get_segmenter, read_label_map, write_label_map
 from .crop import measure_cells
 from .store import CellStore, crop_shard, merge_index, open_store, plan_shards
-from .dataset import join_cell_labels, make_folds, read_cell_labels, single_label_cells, write_cell_labels
+from .dataset import cell_weights, join_cell_labels, make_folds, read_cell_labels, single_label_cells, write_cell_labels
 from .score import plot_ap, score_submission
 from .submit import prediction_rows, write_submission
 
-# %% ../nbs/15_pipeline.ipynb #030b673a
+# %% ../nbs/15_pipeline.ipynb #65e6babb
 class RunError(ValueError):
     "A run that cannot go on; the message says why and what to do."
 
@@ -57,8 +57,11 @@ class Settings:
     folds: int = 5  # one in so many images is kept for validation; 0: none
     seed: int = 0
     threshold: float = 0.5  # a pseudo-label needs a greater probability
+    shown: float = 0.7  # share of an image's cells that are taken to show a label of it, in the mean; 0: probabilities as they are
+    soft: bool = False  # train on probabilities, not on yes and no, for the cells of images with several labels
     pseudo_epochs: int = 5  # on single-label and pseudo-labelled cells
     flips: bool = True  # average over flips and turns
+    image_weight: float = 0.7  # confidence = cell's probability^(1-w) x mean of its image's cells^w; 0: the cell alone
     min_confidence: float = 0.01  # classes below are not written
     drop_cut: float = 0.5  # cells with a greater share behind the border are not written (the hosts' rule); 1 writes all
 
@@ -72,9 +75,9 @@ class Settings:
                 if not low <= getattr(self, name) <= high: raise RunError(f"{name} is {getattr(self, name)}; expected {low} to {high}")
 
 _ranges = [('crop_size', 16, 1024), ('margin', 0, 1), ('epochs pseudo_epochs batch_size', 1, 100_000), ('lr', 1e-9, 10), ('cap floor', 0, 10**9),
-           ('folds', 0, 100), ('seed', 0, 2**32-1), ('threshold min_confidence drop_cut', 0, 1)]
+           ('folds', 0, 100), ('seed', 0, 2**32-1), ('threshold min_confidence drop_cut image_weight', 0, 1), ('shown', 0, 0.99)]
 
-# %% ../nbs/15_pipeline.ipynb #eff6d868
+# %% ../nbs/15_pipeline.ipynb #56ec8a5d
 class Run:
     "A run's folder and what is done in it."
     def __init__(self,
@@ -82,11 +85,12 @@ class Run:
         progress: bool = True,  # show progress bars and say what is done
         device: str = 'auto',  # 'auto', 'cpu', 'cuda' ...
         map=map,  # who does the tasks of a stage: called as map(function, tasks), gives the results in any order
+        trainer=None,  # who trains: called like `train_network`, which it is by default
         budget: float | None = None,  # seconds after which the run stops at the next boundary
         **changes,  # settings that differ from the stored ones, or from `Settings`
     ):
         self.folder, self.progress, self.device, self.map, self._depth = Path(folder), progress, device, map, 0
-        self.budget, self._start = budget, time.monotonic()
+        self.trainer, self.budget, self._start = trainer, budget, time.monotonic()
         if self.folder.is_file(): raise RunError(f"{folder} is a file; a run needs a folder")
         path = self.folder/'settings.json'
         try: stored = json.loads(path.read_text())['settings'] if path.exists() else {}
@@ -132,10 +136,10 @@ def _write_settings(self: Run):
     with atomic_path(self.folder/'settings.json') as p:
         Path(p).write_text(json.dumps(dict(settings=asdict(self.settings), hpa_cells=__version__, python=sys.version.split()[0], versions=versions), indent=1))
 
-# %% ../nbs/15_pipeline.ipynb #21580dce
+# %% ../nbs/15_pipeline.ipynb #8fb010ed
 stage_settings = dict(segment='method weights', crop='crop_size margin background',
-               train='arch pretrained loss epochs batch_size lr cap floor folds seed', pseudo='threshold pseudo_epochs',
-               infer='flips', submit='min_confidence drop_cut')
+               train='arch pretrained loss epochs batch_size lr cap floor folds seed', pseudo='threshold shown soft pseudo_epochs',
+               infer='flips', submit='image_weight min_confidence drop_cut')
 
 def _digest(table):
     "Sixteen letters that tell a table of IDs, cells and label sets from another."
@@ -345,7 +349,7 @@ def store(self: Run) -> CellStore:
     if not (self.cells/'cells.parquet').exists(): raise RunError(f"{self.cells}: no cells yet; run the stages `segment` and `crop` first")
     return open_store(self.cells)
 
-# %% ../nbs/15_pipeline.ipynb #68a3045f
+# %% ../nbs/15_pipeline.ipynb #b68c99a3
 @patch
 def _labels(self: Run, path, tell=False):
     "The rows of a label table whose images have cells, the cells, and the cells' store."
@@ -359,18 +363,20 @@ def _labels(self: Run, path, tell=False):
 
 @patch
 def _train(self: Run, store, cell_labels, labels, name, epochs, start=None):
-    from hpa_cells.train import train_network
-    s = self.settings
+    s, train = self.settings, self.trainer
+    if train is None: from hpa_cells.train import train_network as train
     valid = set(labels.ID[make_folds(labels.Label, n_folds=s.folds, seed=s.seed) == 0]) if s.folds > 1 else None
-    train_network(store, cell_labels, self.models/name, arch=s.arch, pretrained=not start and s.pretrained or False, loss=s.loss, epochs=epochs, lr=s.lr,
+    train(store, cell_labels, self.models/name, arch=s.arch, pretrained=not start and s.pretrained or False, loss=s.loss, epochs=epochs, lr=s.lr,
                   batch_size=s.batch_size, balance=(s.cap or None, s.floor or None) if s.cap or s.floor else None, seed=s.seed,
                   valid_ids=valid, start=start, device=self.device, progress=self.progress, after_epoch=self.check_time)
 
 @patch
 def _with_manual(self: Run, *tables):
-    "Several tables of cell labels as one; what a person decided, in labels/manual.parquet, overrules."
+    "Several tables of cell labels as one; what a person decided, in labels/manual.parquet, overrules: weight 0 leaves a cell out."
     path = self.labels/'manual.parquet'
-    return join_cell_labels(*tables, *([read_cell_labels(path)] if path.exists() else []))
+    if not path.exists(): return join_cell_labels(*tables)
+    joined = join_cell_labels(*tables, read_cell_labels(path))
+    return joined[~((joined.source == 'manual') & (cell_weights(joined) == 0))].reset_index(drop=True)
 
 @patch
 def train(self: Run,
@@ -389,14 +395,13 @@ def train(self: Run,
         self._train(store, all_labels, labels, 'single', self.settings.epochs)
     return self.do('train', key, [self.labels/'single.parquet', self.models/'single'], work)
 
-# %% ../nbs/15_pipeline.ipynb #e88e0331
+# %% ../nbs/15_pipeline.ipynb #20c87475
 @patch
 def pseudo(self: Run,
     labels_csv,  # label table: ID, Label
 ):
     "The model models/pseudo-1, from single-label and pseudo-labelled cells."
-    from hpa_cells.infer import write_predictions
-    from hpa_cells.pseudo import pseudo_labels
+    from hpa_cells.pseudo import pseudo_labels, usual_shares
     labels, cells, store = self._labels(labels_csv)
     single, model = self._single(), self._model('single')
     several = cells.ID.isin(labels.ID[labels.Label.map(len) > 1])
@@ -405,13 +410,21 @@ def pseudo(self: Run,
     seen, gained = self.labels/'predictions-1.parquet', self.labels/'pseudo-1.parquet'
     def work():
         self.say(f"pseudo: {several.sum()} cells of {cells.ID[several].nunique()} images with several labels")
-        write_predictions(self.models/'single', store, seen, several.to_numpy().nonzero()[0], flips=self.settings.flips, device=self.device,
-                          progress=self.progress)
-        found = pseudo_labels(pd.read_parquet(seen), labels, threshold=self.settings.threshold, trained_ids=set(single.ID))
+        self._predict('single', store, seen, several)
+        s = self.settings
+        found = pseudo_labels(pd.read_parquet(seen), labels, threshold=s.threshold, shown=usual_shares(s.shown) if s.shown else None, soft=s.soft, trained_ids=set(single.ID))
         write_cell_labels(gained, found)
         self.say(f"pseudo: {len(found)} cells gained {found.Label.map(len).sum()} labels")
         self._train(store, self._with_manual(single, found), labels, 'pseudo-1', self.settings.pseudo_epochs, start=self.models/'single')
     return self.do('pseudo', key, [seen, gained, self.models/'pseudo-1'], work)
+
+@patch
+def _predict(self: Run, name, store, path, wanted):
+    "Predictions of the cells where `wanted` is true into a file; what focal loss did to them is undone."
+    from hpa_cells.infer import undo_focal, write_predictions
+    loss = self._model(name)['info'].get('settings', {}).get('loss')
+    write_predictions(self.models/name, store, path, wanted.to_numpy().nonzero()[0], flips=self.settings.flips, device=self.device,
+                      refine=undo_focal if loss == 'focal' else None, after_part=self.check_time, progress=self.progress)
 
 @patch
 def _single(self: Run):
@@ -427,7 +440,7 @@ def _model(self: Run, name):
         raise RunError(f"{self.models/name}: no finished model; run the stage `{'pseudo' if name == 'pseudo-1' else 'train'}` first")
     return read_model(self.models/name)
 
-# %% ../nbs/15_pipeline.ipynb #935a6a6b
+# %% ../nbs/15_pipeline.ipynb #e83119e3
 @patch
 def infer(self: Run,
     source,  # folder or zip with test images
@@ -435,7 +448,6 @@ def infer(self: Run,
     model: str | None = None,  # name of the model in models/; by default the last
 ):
     "predictions.parquet and submission.csv; with `model` the names end in -<model>."
-    from hpa_cells.infer import write_predictions
     name = model or ('pseudo-1' if (self.models/'pseudo-1'/'model.json').exists() else 'single')
     images, store, end = open_fields(source), self.store(), f'-{model}' if model else ''
     cells = store.table(['ID', 'cell', 'shard', 'row'])
@@ -444,23 +456,24 @@ def infer(self: Run,
     path = self.folder/f'predictions{end}.parquet'
     def work():
         self.say(f"infer: {mine.sum()} cells of {source}, model {name}")
-        write_predictions(self.models/name, store, path, mine.to_numpy().nonzero()[0], flips=self.settings.flips, device=self.device,
-                          progress=self.progress)
+        self._predict(name, store, path, mine)
     self.do(f'infer{end}', key, [path], work)
     self._submit(images, source, sample, path, self.folder/f'submission{end}.csv', end)
 
 @patch
 def _submit(self: Run, images, source, sample, path, out, end):
+    from hpa_cells.infer import fuse_image, image_scores
     predictions = pd.read_parquet(path)
     key = self._key('submit', predictions=sha256(path.read_bytes()).hexdigest()[:16], images=_digest(pd.DataFrame(dict(ID=images.ids))),
                     sample=sample and sha256(Path(sample).read_bytes()).hexdigest()[:16])
     def work():
         self._forget_notes('submit', source)
+        confidence = fuse_image(predictions, image_scores(predictions, 'mean'), self.settings.image_weight)
         sizes, problems = {}, []
         for ID in images.ids:
             try: sizes[ID] = images.size(ID)
             except FieldError as e: problems.append((ID, str(e)))
-        rows = prediction_rows(predictions, self.masks, sizes, min_confidence=self.settings.min_confidence, drop_cut=self.settings.drop_cut,
+        rows = prediction_rows(confidence, self.masks, sizes, min_confidence=self.settings.min_confidence, drop_cut=self.settings.drop_cut,
                                problems=problems)
         told = write_submission(out, rows, sample)
         for ID, reason in problems: self._note('submit', source, 'set aside', ID, reason)

@@ -39,12 +39,13 @@ def _do(function, tasks, folder):
         return time.monotonic() - start, [], (_distributed().get_worker().address, f"{socket.gethostname()}: {text}")
     return time.monotonic() - start, answers, None
 
-# %% ../nbs/18_scale.ipynb #7bc1de0e
+# %% ../nbs/18_scale.ipynb #4122a163
 _lost = asyncio.CancelledError, concurrent.futures.CancelledError     # of what was with a scheduler that is no more
 
 def _slots(client, needs):
     "How many tasks that need this the workers can do at a time."
-    workers = client.scheduler_info(n_workers=-1)['workers'].values()
+    workers, cluster = client.scheduler_info(n_workers=-1)['workers'].values(), client.cluster
+    if cluster and len(workers) < len(cluster.worker_spec): cluster.scale(len(cluster.worker_spec))     # some may be lost for good
     if not needs: return sum(w['nthreads'] for w in workers)
     return int(sum(min(w['resources'].get(k, 0)//n for k, n in needs.items()) for w in workers))
 
@@ -135,10 +136,9 @@ def map_tasks(
             yield from answers
     for task in put_off: yield _alone(client, function, task, needs, patience)
 
-# %% ../nbs/18_scale.ipynb #16bcd061
+# %% ../nbs/18_scale.ipynb #3bc90a3b
 _settings = {'distributed.scheduler.allowed-failures': 2, 'distributed.scheduler.worker-saturation': 1.0, 'distributed.admin.low-level-log-length': 20,
-             # a worker that is killed again while it starts would be given up, and its successor with it
-             'distributed.deploy.lost-worker-timeout': '1 day',
+             'distributed.deploy.lost-worker-timeout': '20 s',     # then it is given up, and `_slots` has another one started
              # a process that paused near its limit would wait for ever: models do not go to disk
              'distributed.worker.memory.target': False, 'distributed.worker.memory.spill': False, 'distributed.worker.memory.pause': False}
 
