@@ -60,7 +60,7 @@ def _root(version: Annotated[bool, typer.Option('--version', help='Print the ver
         print(__version__)
         raise typer.Exit()
 
-# %% ../nbs/21_cli.ipynb #5959ac67
+# %% ../nbs/21_cli.ipynb #6e1a40c7
 def _seconds(text):
     "Seconds of a time such as 8h, 90m, 1h30m or 45s."
     if isinstance(text, (int, float)): return float(text)
@@ -68,7 +68,7 @@ def _seconds(text):
     if not match or not text: raise typer.BadParameter(f'{text!r}: expected a time such as 8h, 1h30m or 45s')
     return sum(float(n or 0)*unit for n, unit in zip(match.groups(), (3600, 60, 1)))
 
-_Source = Annotated[Path, typer.Argument(metavar='DIR', help='folder or zip with fields, <ID>_<colour>.png and the like')]
+_Source = Annotated[str, typer.Argument(metavar='DIR', help='folder, zip or address (s3://...) with fields, <ID>_<colour>.png and the like')]
 _Out = Annotated[Path, typer.Option('--out', metavar='RUN', help="the run's folder")]
 _Labels = Annotated[Path, typer.Option('--labels', metavar='CSV', help='label table with the columns ID and Label (8|5|0)')]
 _Device = Annotated[str, typer.Option(help='auto, cpu, cuda ...')]
@@ -121,13 +121,13 @@ def _on_run(*stages):
         return wrapped
     return decorate
 
-# %% ../nbs/21_cli.ipynb #d1d24b1e
+# %% ../nbs/21_cli.ipynb #25838146
 @app.command('run')
 @_on_run('segment', 'crop', 'train', 'pseudo', 'infer', 'submit')
 def run_all(run,
-    train: Annotated[Path, typer.Option(metavar='DIR', help='folder or zip with training images')],
+    train: Annotated[str, typer.Option(metavar='DIR', help='folder, zip or address with training images')],
     labels: _Labels,
-    test: Annotated[Path, typer.Option(metavar='DIR', help='folder or zip with test images')],
+    test: Annotated[str, typer.Option(metavar='DIR', help='folder, zip or address with test images')],
     sample: _Sample = None,
 ):
     """From training images with labels to a submission for test images.

@@ -33,7 +33,7 @@ channels = ('red', 'green', 'blue', 'yellow')
 class FieldError(ValueError):
     "An image file or a field that is not what it should be; the message names it and says what to do."
 
-# %% ../nbs/01_fields.ipynb #77271807
+# %% ../nbs/01_fields.ipynb #f8df41a7
 _host = f'{zlib.crc32(socket.gethostname().encode()):08x}'
 
 def _sync(path):
@@ -55,8 +55,10 @@ def atomic_path(
         _sync(temporary)
         os.replace(temporary, path)
         with suppress(OSError): _sync(path.parent)     # some network file systems and Windows cannot
-    except OSError as e:      # a full disk: Python does not say which file it was
-        if e.errno and e.filename is None: raise OSError(e.errno, e.strerror or str(e), str(path)) from e
+    except Exception as e:      # a full disk: Python does not say which file it was, libraries in Rust (safetensors) tell it in words only
+        told = re.search(r'\(os error (\d+)\)', str(e))
+        number = int(told[1]) if told else e.errno if isinstance(e, OSError) and e.filename is None else None
+        if number: raise OSError(number, os.strerror(number), str(path)) from e
         raise
     finally: temporary.unlink(missing_ok=True)
 

@@ -7,10 +7,11 @@ __all__ = ['InferError', 'predict_cells', 'write_predictions', 'undo_focal', 'fi
            'negative_from_others', 'lower_cut', 'image_scores', 'fuse_image', 'embeddings', 'map_cells', 'plot_map',
            'AttentionPool', 'train_attention', 'attention_scores', 'render_attention']
 
-# %% ../nbs/12_infer.ipynb #a9c971b1
+# %% ../nbs/12_infer.ipynb #b288d123
 import hashlib, shutil
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +133,17 @@ def _join(parts, path, key):
     with atomic_path(path) as p, pq.ParquetWriter(p, schema) as file:
         for part in parts: file.write_table(pq.read_table(part).replace_schema_metadata(schema.metadata))
 
-# %% ../nbs/12_infer.ipynb #ea93f50c
+# %% ../nbs/12_infer.ipynb #376c0cf6
+_loop = map
+_nets = lru_cache(1)(lambda models, size, key: _load_models(models, size))     # a process that does many parts loads the networks once
+
+def _predict_part(task, models, store, key, flips, precision, refine, options):
+    "Write the part `task[0]` of the predictions: rows `task[1]` of the store."
+    part, rows = task
+    if isinstance(models, tuple): models = _nets(models, store.size, key)
+    found = predict_cells(models, store, rows, flips, precision=precision, progress=False, **options)
+    with atomic_path(part) as p: (refine(found) if refine else found).to_parquet(p, index=False)
+
 def write_predictions(
     model,  # CellNet, model folder, or a list of these, of which the mean is taken
     store,  # cell store
@@ -144,6 +155,7 @@ def write_predictions(
     refine: Callable | None = None,  # named function that is given each part's predictions and gives those to be written, such as `undo_focal`
     after_part: Callable | None = None,  # called without arguments when a part is written; its error ends the work until the next call
     progress: bool = True,
+    map=map,  # who makes the parts, see `18_scale`; others than Python's `map` need model folders
     **options,  # batch_size and device of `predict_cells`
 ) -> Path:  # the file; pandas reads it
     "Predictions of many cells into a file; goes on where it was interrupted."
@@ -153,10 +165,11 @@ def write_predictions(
     folder, starts = path.with_name(path.name + '.parts'), range(0, max(len(rows), 1), cells_per_part)
     folder.mkdir(parents=True, exist_ok=True)
     parts = [folder/f'{key}-{i:05}.parquet' for i in range(len(starts))]
-    for start, part in progress_bar(list(zip(starts, parts)), leave=False) if progress else zip(starts, parts):
-        if part.exists(): continue
-        found = predict_cells(nets, store, rows[start:start + cells_per_part], flips, precision=precision, progress=False, **options)
-        with atomic_path(part) as p: (refine(found) if refine else found).to_parquet(p, index=False)
+    tasks = [(part, rows[start:start + cells_per_part]) for start, part in zip(starts, parts) if not part.exists()]
+    models = nets if map is _loop else tuple(model) if isinstance(model, (list, tuple)) else (model,)
+    work = partial(_predict_part, models=models, store=store, key=key, flips=flips, precision=precision, refine=refine, options=options)
+    work.needs = {'GPU': 1}
+    for _ in progress_bar(map(work, tasks), total=len(tasks), leave=False) if progress else map(work, tasks):
         if after_part: after_part()
     _join(parts, path, key)
     shutil.rmtree(folder)

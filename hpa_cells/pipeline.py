@@ -6,7 +6,7 @@
 __all__ = ['stage_settings', 'RunError', 'Settings', 'Run', 'OutOfTime', 'segment_fields', 'crop_fields', 'plot_cells',
            'plot_predictions']
 
-# %% ../nbs/15_pipeline.ipynb #9fae7489
+# %% ../nbs/15_pipeline.ipynb #fa5562bd
 import csv, fcntl, json, os, re, resource, shutil, sys, time
 from base64 import b64encode
 from contextlib import contextmanager
@@ -17,6 +17,7 @@ from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -26,7 +27,7 @@ from fastprogress.fastprogress import progress_bar
 
 from . import __version__
 from .classes import class_names, format_labels, n_classes, plot_classes, read_labels
-from .fields import FieldError, Fields, atomic_path, field_flags, open_fields, render_overlay, render_rgb, show_images, sweep_temporaries
+from .fields import FieldError, Fields, atomic_path, field_flags, is_url, open_fields, render_overlay, render_rgb, show_images, sweep_temporaries
 from .segment import SegmentError, check_label_maps, get_segmenter, read_label_map, write_label_map
 from .crop import measure_cells
 from .store import CellStore, crop_shard, merge_index, open_store, plan_shards
@@ -34,7 +35,7 @@ from .dataset import cell_weights, join_cell_labels, make_folds, read_cell_label
 from .score import plot_ap, score_submission
 from .submit import prediction_rows, write_submission
 
-# %% ../nbs/15_pipeline.ipynb #65e6babb
+# %% ../nbs/15_pipeline.ipynb #4df8e8b4
 class RunError(ValueError):
     "A run that cannot go on; the message says why and what to do."
 
@@ -62,7 +63,7 @@ class Settings:
     pseudo_epochs: int = 5  # on single-label and pseudo-labelled cells
     flips: bool = True  # average over flips and turns
     image_weight: float = 0.7  # confidence = cell's probability^(1-w) x mean of its image's cells^w; 0: the cell alone
-    min_confidence: float = 0.01  # classes below are not written
+    min_confidence: float = 0.0001  # classes below are not written
     drop_cut: float = 0.5  # cells with a greater share behind the border are not written (the hosts' rule); 1 writes all
 
     def __post_init__(self):
@@ -267,7 +268,7 @@ def each(self: Run,
         if bar is not results: bar.comment = f'{n*fields/len(tasks)/(time.monotonic() - start):.1f} fields/s'
         self.check_time()
 
-# %% ../nbs/15_pipeline.ipynb #c240237d
+# %% ../nbs/15_pipeline.ipynb #5c4de30f
 _named_segmenter = lru_cache(1)(get_segmenter)      # a network is loaded once in each process
 
 def segment_fields(
@@ -304,19 +305,23 @@ def segment(self: Run,
         have = set(os.listdir(self.masks))
         todo = [i for i in images.ids if f'{i}.png' not in have]
         self.say(f"segment: {len(todo)} of {len(images)} fields of {source}")
-        self.each('segment', source, partial(segment_fields, masks=self.masks, segmenter=segmenter or named),
-                  [(n, images.subset(todo[n:n+many])) for n in range(0, len(todo), many)])
+        work = partial(segment_fields, masks=self.masks, segmenter=segmenter or named)
+        if many > 1: work.needs = {'GPU': 1}      # of several workers, those that have one
+        self.each('segment', source, work, [(n, images.subset(todo[n:n+many])) for n in range(0, len(todo), many)])
     return self.do('segment', self._key('segment'), [self.masks], work, whole=False)
 
-# %% ../nbs/15_pipeline.ipynb #51502349
+# %% ../nbs/15_pipeline.ipynb #c36e3dcb
 def crop_fields(
-    task: tuple,  # number of the shard, and its Fields
+    task: tuple,  # number of the shard, and its Fields; None as the number: a trial of which nothing is kept
     masks,  # folder with the label maps
     cells,  # the store's folder
     **settings,  # size, margin, background
 ) -> list:  # (kind, ID, text): what was set aside
     "Write a shard of the store."
     number, images = task
+    if number is None:      # only to see whether a worker survives it
+        with TemporaryDirectory() as nowhere: crop_shard(images, masks, nowhere, 0, images.ids, **settings)
+        return []
     report = crop_shard(images, masks, cells, number, images.ids, **settings)
     return [('set aside', ID, reason) for ID, reason in report['set_aside']]
 
@@ -395,7 +400,7 @@ def train(self: Run,
         self._train(store, all_labels, labels, 'single', self.settings.epochs)
     return self.do('train', key, [self.labels/'single.parquet', self.models/'single'], work)
 
-# %% ../nbs/15_pipeline.ipynb #20c87475
+# %% ../nbs/15_pipeline.ipynb #faa97f74
 @patch
 def pseudo(self: Run,
     labels_csv,  # label table: ID, Label
@@ -424,7 +429,7 @@ def _predict(self: Run, name, store, path, wanted):
     from hpa_cells.infer import undo_focal, write_predictions
     loss = self._model(name)['info'].get('settings', {}).get('loss')
     write_predictions(self.models/name, store, path, wanted.to_numpy().nonzero()[0], flips=self.settings.flips, device=self.device,
-                      refine=undo_focal if loss == 'focal' else None, after_part=self.check_time, progress=self.progress)
+                      refine=undo_focal if loss == 'focal' else None, after_part=self.check_time, map=self.map, progress=self.progress)
 
 @patch
 def _single(self: Run):
@@ -480,7 +485,7 @@ def _submit(self: Run, images, source, sample, path, out, end):
         self.say(f"submit: {out} with {told['images']} images, {told['detections']} detections, {told['bytes']/1e6:.1f} MB")
     self.do(f'submit{end}', key, [out], work)
 
-# %% ../nbs/15_pipeline.ipynb #b775395b
+# %% ../nbs/15_pipeline.ipynb #d7014984
 @patch
 def everything(self: Run,
     train,  # folder or zip with training images
@@ -505,7 +510,7 @@ def everything(self: Run,
         self.say(f"{n} images in, {n - aside.ID.nunique()} done, {aside.ID.nunique()} set aside" + ''.join(f'\n  {r.ID}: {r.text}' for r in aside.itertuples()))
     return aside
 
-def _same(a, b): return Path(a).resolve() == Path(b).resolve()
+def _same(a, b): return str(a) == str(b) or not is_url(a) and not is_url(b) and Path(a).resolve() == Path(b).resolve()
 
 # %% ../nbs/15_pipeline.ipynb #3263873a
 _style = '''body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:1em auto;padding:0 1em;color:#222}
