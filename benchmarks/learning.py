@@ -183,16 +183,16 @@ def networks(run):
     yield '(c) + pseudo-labels of (b), p > 0.5', run.learn('c-half', multi(run.predict('b0', 'train')), more, 'b0')
     yield '(c) + pseudo-labels of (b), shown=0.7', run.learn('c-hard', multi(undo_focal(run.predict('b0', 'train')), shown=usual_shares()), more, 'b0')
     yield '(c) + soft pseudo-labels of (b), shown=0.7', run.learn('c-soft', multi(undo_focal(run.predict('b0', 'train')), shown=usual_shares(), soft=True), more, 'b0')
-    yield '(d) soft targets for all cells, from (b)', run.learn('d-b1', run.soft('b0'), more, 'b0')
-    yield '(d) second round from (b)', run.learn('d-b2', run.soft('d-b1'), more, 'd-b1')
-    yield '(d) soft targets for all cells, from (a)', run.learn('d1', run.soft('a0'), more, 'a0')
-    yield '(d) second round from (a)', run.learn('d2', run.soft('d1'), more, 'd1')
-    soft = run.soft('d1')
-    yield '(d) second round from (a), cut and dim cells count less', run.learn('d2-weights', soft.assign(weight=measured_weights(train.store.cells, list(soft.Label))), more, 'd1')
-    yield '(d) second round from (a), classes balanced (sqrt)', run.learn('d2-balance', soft, more, 'd1', balance='sqrt')
-    run.learn('e0', train.true_labels, first)
-    run.learn('e1', train.true_labels, more, 'e0')
-    yield '(e) true cell labels', run.learn('e', train.true_labels, more, 'e1')
+    for start in 'ba':
+        model = f'{start}0'
+        for n in range(1, 5): yield f'(d) soft targets for all cells, round {n} from ({start})', (model := run.learn(f'd-{start}{n}', run.soft(model), more, model))
+    soft = run.soft('d-b1')
+    yield '(d) round 2 from (b), cut and dim cells count less', run.learn('d-weights', soft.assign(weight=measured_weights(train.store.cells, list(soft.Label))), more, 'd-b1')
+    yield '(d) round 2 from (b), classes balanced (sqrt)', run.learn('d-balance', soft, more, 'd-b1', balance='sqrt')
+    model = run.learn('e0', train.true_labels, first)
+    for n in range(1, 5): model = run.learn(f'e{n}', train.true_labels, more, model)
+    yield '(e) true cell labels, as long as round 2', 'e2'
+    yield '(e) true cell labels, as long as round 4', 'e4'
 
 
 def at_test_time(run, model):
@@ -229,7 +229,7 @@ def calibration_worth(run, model):
 
 def ensemble(run, soft, start):
     "The mean of four networks that differ by their seed: only for heads, where it costs little."
-    return [run.predict(run.learn(f'd2-{k}', soft, run.args.more, start, member=k), flips=True) for k in range(4)]
+    return [run.predict(run.learn(f'd-b4-{k}', soft, run.args.more, start, member=k), flips=True) for k in range(4)]
 
 
 def keep(path, row):
@@ -251,15 +251,15 @@ def simulated(args):
             keep(path, dict(settings=settings, seed=seed, row=row, macro=float(np.mean(ap)), ap=np.round(ap, 4).tolist(), cpu=round(run.cpu)))
             print(f'seed {seed}, {row}: {np.mean(ap):.4f} ({run.cpu:.0f} s)', flush=True)
         for name, model in networks(run): note('network', name, run.score(run.predict(model)))
-        for model in ('d2', 'e'):
-            for name, p in at_test_time(run, model): note(f'after {model}', name, run.score(p))
+        for model in ('d-b4', 'e4'):
+            for name, p in at_test_time(run, model): note(f'after ({model[0]})', name, run.score(p))
         for name, model in dict(a='a', b='b', c='c-soft').items():
             p = undo_focal(run.predict(model, flips=True))
             note('fused', f'({name}) turns and flips, image x cell', run.score(fuse_image(p, image_scores(p, 'mean'), 0.7)))
-        for name, value in calibration_worth(run, 'd2'): note('log loss', name, [value])
+        for name, value in calibration_worth(run, 'd-b4'): note('log loss', name, [value])
         if args.heads:
-            p = undo_focal(mean_scores(*ensemble(run, run.soft('d1'), 'd1')))
-            note('after d2', 'four networks, image x cell, image = mean of its cells', run.score(fuse_image(p, image_scores(p, 'mean'), 0.7)))
+            p = undo_focal(mean_scores(*ensemble(run, run.soft('d-b3'), 'd-b3')))
+            note('after (d)', 'four networks, image x cell, image = mean of its cells', run.score(fuse_image(p, image_scores(p, 'mean'), 0.7)))
         keep(path, dict(settings=settings, seed=seed, row='finished', macro=0, ap=[], cpu=round(run.cpu)))
     return tables([r for r in read() if r['row'] != 'finished'], args, settings)
 
@@ -272,7 +272,7 @@ def tables(rows, args, settings):
     rows[['kind', 'name']] = rows.row.str.split(': ', n=1, expand=True)
     of = lambda kind, name: rows[(rows.kind == kind) & (rows.name == name)].set_index('seed').macro
     best = 'image x cell, image = mean of its cells'
-    alone, fused = of('network', '(e) true cell labels'), of('after e', best)
+    alone, fused = of('network', '(e) true cell labels, as long as round 4'), of('after (e)', best)
     def block(kind):
         text = '| | macro AP | sd | from..to | of (e) | of (e) with image x cell | seeds |\n|---|---|---|---|---|---|---|\n'
         for name, values in rows[rows.kind == kind].set_index('seed').groupby('name', sort=False).macro:
@@ -281,13 +281,13 @@ def tables(rows, args, settings):
         return text
     what = 'heads on the body of (a)' if args.heads else 'networks'
     text = f'{machine(torch, timm)}; {settings}\n\n### Learning: {what}\n\nMacro average precision of true cell labels, cells of fields never seen.\n\n{block("network")}'
-    for kind, title in (('after d2', '(d), second round from (a)'), ('after e', '(e), true cell labels'), ('fused', '(a), (b), (c) likewise')):
+    for kind, title in (('after (d)', '(d), round 4 from (b)'), ('after (e)', '(e), true cell labels'), ('fused', '(a), (b), (c) likewise')):
         text += f'\n### After training: {title}\n\n{block(kind)}'
     text += '\n### Calibration of (d): mean log loss of test images\n\n| | log loss |\n|---|---|\n'
     for name, values in rows[rows.kind == 'log loss'].groupby('name', sort=False).macro: text += f'| {name} | {values.mean():.4f} |\n'
     shown = {'(a)': ('network', '(a) image labels copied to every cell'), '(b)': ('network', '(b) single-label cells only'),
-             '(c)': ('network', '(c) + soft pseudo-labels of (b), shown=0.7'), '(d)': ('after d2', 'the network alone'), '(d) image x cell': ('after d2', best),
-             '(e)': ('network', '(e) true cell labels'), '(e) image x cell': ('after e', best)}
+             '(c)': ('network', '(c) + soft pseudo-labels of (b), shown=0.7'), '(d)': ('after (d)', 'the network alone'), '(d) image x cell': ('after (d)', best),
+             '(e)': ('after (e)', 'the network alone'), '(e) image x cell': ('after (e)', best)}
     found = {k: rows[(rows.kind == kind) & (rows.name == name)].ap for k, (kind, name) in shown.items()}
     table = pd.DataFrame({k: np.mean(list(v), 0) for k, v in found.items() if len(v)})
     text += '\n### By class\n\n| class | ' + ' | '.join(table) + ' |\n' + '|---'*(1 + table.shape[1]) + '|\n'
