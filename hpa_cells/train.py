@@ -500,7 +500,7 @@ def train_network(
     "Train a network on cells; goes on where it was interrupted, returns at once if it is finished."
     choices = {k: v for k, v in locals().items() if k not in ('store', 'cell_labels', 'folder', 'progress', 'redo', 'after_epoch', 'team')}
     others = int(os.environ.get('WORLD_SIZE', 1)) - 1
-    if others and team is None: raise TrainError(f"{others} more processes were started by torchrun, and each would train for itself; use hpa_cells.scale.train_together")
+    if others and team is None: raise TrainError(f"{others} more processes were started by torchrun, and each would train for itself; use hpa_cells.team.train_together")
     team = team or Alone()
     _check_choices(choices)
     device, folder, loaders = pick_device(device), Path(folder), _make_loaders(store, cell_labels, choices, team.own)
