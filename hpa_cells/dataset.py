@@ -136,13 +136,15 @@ def find_cells(
                            f"({(rows < 0).sum()} such cells); crop its image first")
     return rows.astype(np.int64)
 
-# %% ../nbs/07_dataset.ipynb #8d956e71
+# %% ../nbs/07_dataset.ipynb #3f0daaaa
 def join_cell_labels(
     *tables: pd.DataFrame,  # tables of cell labels; a later one overrules
 ) -> pd.DataFrame:  # table of cell labels
-    "All cells of several tables, each once."
+    "All cells of several tables, each once, without those that a person left out: source `manual`, weight 0."
     if not tables: raise DatasetError("no tables of cell labels to join")
-    return pd.concat(tables, ignore_index=True).drop_duplicates(['ID', 'cell'], keep='last', ignore_index=True)
+    joined = pd.concat(tables, ignore_index=True).drop_duplicates(['ID', 'cell'], keep='last', ignore_index=True)
+    if 'weight' not in joined: return joined
+    return joined[~((joined['source'] == 'manual') & (joined['weight'] == 0))].reset_index(drop=True)
 
 # %% ../nbs/07_dataset.ipynb #705f22b6
 def single_label_cells(

@@ -35,7 +35,7 @@ from .dataset import cell_weights, join_cell_labels, make_folds, read_cell_label
 from .score import plot_ap, score_submission
 from .submit import prediction_rows, write_submission
 
-# %% ../nbs/15_pipeline.ipynb #4df8e8b4
+# %% ../nbs/15_pipeline.ipynb #ea542511
 class RunError(ValueError):
     "A run that cannot go on; the message says why and what to do."
 
@@ -60,7 +60,8 @@ class Settings:
     threshold: float = 0.5  # a pseudo-label needs a greater probability
     shown: float = 0.7  # share of an image's cells that are taken to show a label of it, in the mean; 0: probabilities as they are
     soft: bool = False  # train on probabilities, not on yes and no, for the cells of images with several labels
-    pseudo_epochs: int = 5  # on single-label and pseudo-labelled cells
+    rounds: int = 1  # of pseudo-labels; from the second on all cells are trained on probabilities, whatever `soft` says
+    pseudo_epochs: int = 5  # of each round, on single-label and pseudo-labelled cells
     flips: bool = True  # average over flips and turns
     image_weight: float = 0.7  # confidence = cell's probability^(1-w) x mean of its image's cells^w; 0: the cell alone
     min_confidence: float = 0.0001  # classes below are not written
@@ -76,7 +77,7 @@ class Settings:
                 if not low <= getattr(self, name) <= high: raise RunError(f"{name} is {getattr(self, name)}; expected {low} to {high}")
 
 _ranges = [('crop_size', 16, 1024), ('margin', 0, 1), ('epochs pseudo_epochs batch_size', 1, 100_000), ('lr', 1e-9, 10), ('cap floor', 0, 10**9),
-           ('folds', 0, 100), ('seed', 0, 2**32-1), ('threshold min_confidence drop_cut image_weight', 0, 1), ('shown', 0, 0.99)]
+           ('folds', 0, 100), ('rounds', 1, 100), ('seed', 0, 2**32-1), ('threshold min_confidence drop_cut image_weight', 0, 1), ('shown', 0, 0.99)]
 
 # %% ../nbs/15_pipeline.ipynb #56ec8a5d
 class Run:
@@ -137,9 +138,9 @@ def _write_settings(self: Run):
     with atomic_path(self.folder/'settings.json') as p:
         Path(p).write_text(json.dumps(dict(settings=asdict(self.settings), hpa_cells=__version__, python=sys.version.split()[0], versions=versions), indent=1))
 
-# %% ../nbs/15_pipeline.ipynb #8fb010ed
+# %% ../nbs/15_pipeline.ipynb #9b199832
 stage_settings = dict(segment='method weights', crop='crop_size margin background',
-               train='arch pretrained loss epochs batch_size lr cap floor folds seed', pseudo='threshold shown soft pseudo_epochs',
+               train='arch pretrained loss epochs batch_size lr cap floor folds seed', pseudo='threshold shown soft pseudo_epochs rounds',
                infer='flips', submit='image_weight min_confidence drop_cut')
 
 def _digest(table):
@@ -151,7 +152,7 @@ def _digest(table):
 def _key(self: Run, stage, **inputs):
     "All that a stage's result depends on."
     upto = list(stage_settings)[:list(stage_settings).index(stage)+1]
-    key = {name: getattr(self.settings, name) for s in upto for name in stage_settings[s].split()}
+    key = {name: getattr(self.settings, name) for s in upto for name in stage_settings[s].split() if name != 'rounds'}      # one more leaves the earlier ones
     if key['method'] == 'auto': key['method'] = type(get_segmenter('auto', key['weights'] or None)).__name__      # weights may have come or gone
     return key | inputs
 
@@ -400,28 +401,40 @@ def train(self: Run,
         self._train(store, all_labels, labels, 'single', self.settings.epochs)
     return self.do('train', key, [self.labels/'single.parquet', self.models/'single'], work)
 
-# %% ../nbs/15_pipeline.ipynb #faa97f74
+# %% ../nbs/15_pipeline.ipynb #9b36dbd3
 @patch
 def pseudo(self: Run,
     labels_csv,  # label table: ID, Label
 ):
-    "The model models/pseudo-1, from single-label and pseudo-labelled cells."
-    from hpa_cells.pseudo import pseudo_labels, usual_shares
+    "The models models/pseudo-1 and on, from single-label and pseudo-labelled cells."
     labels, cells, store = self._labels(labels_csv)
-    single, model = self._single(), self._model('single')
-    several = cells.ID.isin(labels.ID[labels.Label.map(len) > 1])
+    single, several = self._single(), cells.ID.isin(labels.ID[labels.Label.map(len) > 1])
     if not several.any(): return self.say("pseudo: no image has several labels, so there is nothing to add")
-    key = self._key('pseudo', model=model['sha256'], cells=_digest(cells[several]), single=_digest(self._with_manual(single)), labels=_digest(labels))
-    seen, gained = self.labels/'predictions-1.parquet', self.labels/'pseudo-1.parquet'
+    for n in range(1, self.settings.rounds + 1):
+        self._round(n, store, cells, labels, single, several if n == 1 else cells.ID.isin(labels.ID[labels.Label.map(len) > 0]))
+
+@patch
+def _round(self: Run, n, store, cells, labels, single, wanted):
+    "Round n of pseudo-labels, for the cells where `wanted` is true."
+    from hpa_cells.pseudo import pseudo_labels, usual_shares
+    s, name, start, again = self.settings, f'pseudo-{n}', f'pseudo-{n-1}' if n > 1 else 'single', n > 1
+    seen, gained = self.labels/f'predictions-{n}.parquet', self.labels/f'{name}.parquet'
+    key = self._key('pseudo', model=self._model(start)['sha256'], cells=_digest(cells[wanted]), single=_digest(self._with_manual(single)), labels=_digest(labels))
     def work():
-        self.say(f"pseudo: {several.sum()} cells of {cells.ID[several].nunique()} images with several labels")
-        self._predict('single', store, seen, several)
-        s = self.settings
-        found = pseudo_labels(pd.read_parquet(seen), labels, threshold=s.threshold, shown=usual_shares(s.shown) if s.shown else None, soft=s.soft, trained_ids=set(single.ID))
+        self.say(f"{name}: {wanted.sum()} cells of {cells.ID[wanted].nunique()} images with {'labels' if again else 'several labels'}")
+        self._predict(start, store, seen, wanted)
+        found = pseudo_labels(pd.read_parquet(seen), labels, threshold=s.threshold, shown=usual_shares(s.shown) if s.shown else None, soft=s.soft or again,
+                              single=again, source=name, trained_ids=None if again else set(single.ID))
         write_cell_labels(gained, found)
-        self.say(f"pseudo: {len(found)} cells gained {found.Label.map(len).sum()} labels")
-        self._train(store, self._with_manual(single, found), labels, 'pseudo-1', self.settings.pseudo_epochs, start=self.models/'single')
-    return self.do('pseudo', key, [seen, gained, self.models/'pseudo-1'], work)
+        self.say(f"{name}: {len(found)} cells have {found.Label.map(len).sum()} labels")
+        self._train(store, self._with_manual(single, found), labels, name, s.pseudo_epochs, start=self.models/start)
+    self.do(name, key, [seen, gained, self.models/name], work)
+
+@patch
+def _last_model(self: Run):
+    "The name of the model of the last round that is finished."
+    names = [f'pseudo-{n}' for n in range(self.settings.rounds, 0, -1)]
+    return next((name for name in names if (self.models/name/'model.json').exists()), 'single')
 
 @patch
 def _predict(self: Run, name, store, path, wanted):
@@ -442,10 +455,10 @@ def _model(self: Run, name):
     "What model.json says of a finished model."
     from hpa_cells.network import read_model
     if not (self.models/name/'model.json').exists():
-        raise RunError(f"{self.models/name}: no finished model; run the stage `{'pseudo' if name == 'pseudo-1' else 'train'}` first")
+        raise RunError(f"{self.models/name}: no finished model; run the stage `{'train' if name == 'single' else 'pseudo'}` first")
     return read_model(self.models/name)
 
-# %% ../nbs/15_pipeline.ipynb #e83119e3
+# %% ../nbs/15_pipeline.ipynb #bf66fa8e
 @patch
 def infer(self: Run,
     source,  # folder or zip with test images
@@ -453,7 +466,7 @@ def infer(self: Run,
     model: str | None = None,  # name of the model in models/; by default the last
 ):
     "predictions.parquet and submission.csv; with `model` the names end in -<model>."
-    name = model or ('pseudo-1' if (self.models/'pseudo-1'/'model.json').exists() else 'single')
+    name = model or self._last_model()
     images, store, end = open_fields(source), self.store(), f'-{model}' if model else ''
     cells = store.table(['ID', 'cell', 'shard', 'row'])
     mine = cells.ID.isin(images.ids)
@@ -586,7 +599,7 @@ def plot_predictions(
                 ha='center', va='center', bbox=dict(facecolor='black', alpha=0.45, lw=0, pad=1))
     return ax
 
-# %% ../nbs/15_pipeline.ipynb #289356e5
+# %% ../nbs/15_pipeline.ipynb #aefe38dc
 @patch
 def _show_fields(self: Run, page, source, caption, n=6):
     import matplotlib.pyplot as plt
@@ -605,13 +618,13 @@ def _show_learning(self: Run, page, store, labels_csv):
     single = self._single()
     page.head('Single-label cells')
     page.figure(plot_cells(store, single), f'Some of the {len(single)} cells of images with one label')
-    for name in ('single', 'pseudo-1'):
+    for name in ('single', *(f'pseudo-{n+1}' for n in range(self.settings.rounds))):
         history = self.models/name/'history.csv'
         if history.exists(): page.figure(plot_history(pd.read_csv(history)).figure, f'Training, model {name}')
-    if not (path := self.labels/'pseudo-1.parquet').exists(): return
+    if not (path := self.labels/f'{self._last_model()}.parquet').exists() or path.stem == 'single': return
     found = read_cell_labels(path)
     page.head('Pseudo-labels')
-    gained = gained_cells(single, pd.concat([single, found]))
+    gained = gained_cells(single, join_cell_labels(single, found))
     page.table(gained)
     page.figure(plot_gained(gained).figure, 'Cells of each class before and after')
     if len(found): page.figure(plot_cells(store, found), f'Some of the {len(found)} cells with pseudo-labels')

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LEAVE_OUT', 'box_columns', 'orders', 'page_size', 'class_keys', 'ReviewError', 'check_decision', 'Decisions',
-           'manual_labels', 'write_manual', 'apply_manual', 'order_cells', 'Review', 'blend', 'review_app', 'review',
-           'ReviewWidget', 'review_widget']
+           'manual_labels', 'write_manual', 'order_cells', 'Review', 'blend', 'review_app', 'review', 'ReviewWidget',
+           'review_widget']
 
 # %% ../nbs/19_review.ipynb #82c0ea2f
 import fcntl, hmac, json, os, socket, time, warnings, webbrowser
@@ -155,7 +155,7 @@ def undo(self: Decisions, id: str) -> tuple:
     self.refresh()
     return entry['ID'], entry['cell']
 
-# %% ../nbs/19_review.ipynb #d7410316
+# %% ../nbs/19_review.ipynb #410608c6
 def manual_labels(
     folder,  # the run's folder
 ) -> pd.DataFrame:  # table of cell labels: ID, cell, Label, source 'manual', weight: 1, or 0 if left out
@@ -180,15 +180,6 @@ def write_manual(
     if len(table): write_cell_labels(path, table)
     else: path.unlink(missing_ok=True)
     return path if len(table) else None
-
-def apply_manual(
-    cell_labels: pd.DataFrame,  # table of cell labels
-    manual: pd.DataFrame,  # that of `manual_labels`
-) -> pd.DataFrame:  # table of cell labels
-    "Let decisions overrule labels, and drop the cells to be left out."
-    if not len(manual): return cell_labels
-    table = join_cell_labels(cell_labels, manual)
-    return table[~((table.source == 'manual') & (table.weight == 0))].reset_index(drop=True)
 
 # %% ../nbs/19_review.ipynb #d2fd4198
 orders = dict(uncertain='uncertain: p near the threshold', disagree="against the image's labels", certain='most certain first',
