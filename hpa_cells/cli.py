@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'demo_settings', 'main', 'run_all', 'segment', 'crop', 'train', 'pseudo', 'infer', 'simulate', 'check', 'score',
-           'atlas_plan', 'atlas_get', 'review', 'export', 'kaggle_split', 'kaggle_describe', 'kaggle_push',
+           'atlas_plan', 'atlas_get', 'review', 'rank', 'export', 'kaggle_split', 'kaggle_describe', 'kaggle_push',
            'kaggle_compare', 'kaggle_pull', 'kaggle_kernels', 'kaggle_run', 'kaggle_output', 'kaggle_environment',
            'demo']
 
@@ -135,7 +135,7 @@ def run_all(run,
     Example: hpa_cells run --train train/ --labels train.csv --test test/ --out run/ --workers 2 --budget 8h"""
     run.everything(train, labels, test, sample)
 
-# %% ../nbs/21_cli.ipynb #99674866
+# %% ../nbs/21_cli.ipynb #2fc3762e
 @app.command()
 @_on_run('segment')
 def segment(run, source: _Source):
@@ -163,9 +163,9 @@ def train(run, labels: _Labels):
 @app.command()
 @_on_run('pseudo')
 def pseudo(run, labels: _Labels):
-    """Labels for cells of images with several labels, and a model from both, in RUN/labels and RUN/models/pseudo-1.
+    """Labels for cells of images with several labels, and models from both, round by round, in RUN/labels and RUN/models/pseudo-1 and on.
 
-    Example: hpa_cells pseudo --labels train.csv --out run/ --threshold 0.5"""
+    Example: hpa_cells pseudo --labels train.csv --out run/ --rounds 3"""
     run.pseudo(labels)
 
 @app.command()
@@ -271,7 +271,7 @@ def atlas_get(
     if not quiet: print(f"fields in {out/'fields'}, their labels in {out/'labels.csv'}")
     if (journal.state != 'done').any(): raise typer.Exit(1)
 
-# %% ../nbs/21_cli.ipynb #415eb606
+# %% ../nbs/21_cli.ipynb #2d3ffdc2
 @app.command()
 def review(
     run: Annotated[Path, typer.Argument(metavar='RUN', help="a run's folder")],
@@ -289,6 +289,32 @@ def review(
     Example: hpa_cells review run/ --images train/ --labels train.csv"""
     from hpa_cells.review import review as serve
     serve(run, images, labels, order, cls, predictions, ranking, port=port, open_browser=browser)
+
+@app.command()
+def rank(
+    run: Annotated[Path, typer.Argument(metavar='RUN', help="a run's folder")],
+    out: Annotated[Path, typer.Option(metavar='FILE', help='parquet file: ID, cell, score')] = Path('ranked.parquet'),
+    labels: Annotated[Optional[Path], typer.Option(metavar='CSV', help='label table: only cells of images with Mitotic spindle')] = None,
+):
+    """Cells by how much they look as if they divide, taught by what was decided on the review page so far.
+
+    Example: hpa_cells rank run/ --labels train.csv --out ranked.parquet, then hpa_cells review run/ --order ranked --ranking ranked.parquet, and again"""
+    from hpa_cells.classes import read_labels
+    from hpa_cells.fields import atomic_path
+    from hpa_cells.pipeline import Run
+    from hpa_cells.pseudo import MITOTIC
+    from hpa_cells.review import manual_labels
+    from hpa_cells.rounds import measure_nuclei, rank_cells
+    store, rows = Run(run, progress=False).store(), None
+    if labels:
+        table = read_labels(labels)
+        rows = store.table(['ID']).ID.isin(table.ID[[MITOTIC in s for s in table.Label]]).to_numpy().nonzero()[0]
+        if not len(rows): raise typer.BadParameter(f'{labels}: no image with class {MITOTIC} has cells in {run}')
+    features, decided = measure_nuclei(store, rows), manual_labels(run)
+    decided = decided[decided.weight > 0].merge(features[['ID', 'cell']])
+    marked = decided[['ID', 'cell']].assign(shows=[MITOTIC in s for s in decided.Label])
+    with atomic_path(out) as p: rank_cells(features, marked if len(marked) else None).to_parquet(p, index=False)
+    print(f'{len(features):,} cells ranked, {len(marked)} of them marked, {int(marked.shows.sum())} dividing: {out}')
 
 @app.command()
 def export(
