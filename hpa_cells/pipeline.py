@@ -6,7 +6,7 @@
 __all__ = ['stage_settings', 'RunError', 'Settings', 'Run', 'OutOfTime', 'segment_fields', 'crop_fields', 'plot_cells',
            'plot_predictions']
 
-# %% ../nbs/15_pipeline.ipynb #fa5562bd
+# %% ../nbs/15_pipeline.ipynb #3084e0b3
 import csv, fcntl, json, os, re, resource, shutil, sys, time
 from base64 import b64encode
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ from .fields import FieldError, Fields, atomic_path, field_flags, is_url, open_f
 from .segment import SegmentError, check_label_maps, get_segmenter, read_label_map, write_label_map
 from .crop import measure_cells
 from .store import CellStore, crop_shard, merge_index, open_store, plan_shards
-from .dataset import cell_weights, join_cell_labels, make_folds, read_cell_labels, single_label_cells, write_cell_labels
+from .dataset import join_cell_labels, make_folds, read_cell_labels, single_label_cells, write_cell_labels
 from .score import plot_ap, score_submission
 from .submit import prediction_rows, write_submission
 
@@ -355,7 +355,7 @@ def store(self: Run) -> CellStore:
     if not (self.cells/'cells.parquet').exists(): raise RunError(f"{self.cells}: no cells yet; run the stages `segment` and `crop` first")
     return open_store(self.cells)
 
-# %% ../nbs/15_pipeline.ipynb #b68c99a3
+# %% ../nbs/15_pipeline.ipynb #354ad2ab
 @patch
 def _labels(self: Run, path, tell=False):
     "The rows of a label table whose images have cells, the cells, and the cells' store."
@@ -380,9 +380,7 @@ def _train(self: Run, store, cell_labels, labels, name, epochs, start=None):
 def _with_manual(self: Run, *tables):
     "Several tables of cell labels as one; what a person decided, in labels/manual.parquet, overrules: weight 0 leaves a cell out."
     path = self.labels/'manual.parquet'
-    if not path.exists(): return join_cell_labels(*tables)
-    joined = join_cell_labels(*tables, read_cell_labels(path))
-    return joined[~((joined.source == 'manual') & (cell_weights(joined) == 0))].reset_index(drop=True)
+    return join_cell_labels(*tables, *([read_cell_labels(path)] if path.exists() else []))
 
 @patch
 def train(self: Run,
