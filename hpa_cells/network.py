@@ -7,8 +7,8 @@ __all__ = ['channel_mean', 'channel_std', 'bestfitting_classes', 'NetworkError',
            'CellHead', 'CellNet', 'load_pretrained', 'save_network', 'read_model', 'load_network', 'load_bestfitting',
            'split_parameters', 'freeze']
 
-# %% ../nbs/08_network.ipynb #047cc348
-import difflib, hashlib, json, re
+# %% ../nbs/08_network.ipynb #0d11dfbe
+import difflib, json, re
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .classes import class_names, n_classes as _n_classes
-from .fields import atomic_path, channels
+from .fields import atomic_path, channels, file_hash
 
 # %% ../nbs/08_network.ipynb #278f26b5
 class NetworkError(ValueError):
@@ -168,14 +168,8 @@ def _download(arch):
         raise NetworkError(f"no pretrained weights for {arch} ({type(e).__name__}). Without net, attach them as a file and give "
                            f"pretrained='path/to/{arch}.safetensors', or train from scratch with pretrained=False") from e
 
-# %% ../nbs/08_network.ipynb #dc9b1a9c
+# %% ../nbs/08_network.ipynb #a245fcc1
 _format = 1
-
-def _sha256(path):
-    digest = hashlib.sha256()
-    with open(path, 'rb') as f:
-        while block := f.read(1 << 20): digest.update(block)
-    return digest.hexdigest()
 
 def save_network(
     net: CellNet,  # the network
@@ -190,14 +184,14 @@ def save_network(
     weights = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
     with atomic_path(folder/'weights.safetensors') as p:
         safetensors.torch.save_file(weights, p)
-        digest = _sha256(p)
+        digest = file_hash(p)
     n = net.settings['n_classes']
     names = class_names if n == len(class_names) else [str(c) for c in range(n)]
     model = dict(format=_format, **net.settings, classes=names, channels=list(channels), sha256=digest, info=info)
     with atomic_path(folder/'model.json') as p: Path(p).write_text(json.dumps(model, indent=1))
     return folder
 
-# %% ../nbs/08_network.ipynb #15ef23b7
+# %% ../nbs/08_network.ipynb #0bcacdb4
 def read_model(
     folder,  # folder with a model.json
 ) -> dict:  # arch, n_classes, classes, sha256, info ...
@@ -221,7 +215,7 @@ def load_network(
     "Read a model back; the weights must be those that were written."
     model, path = read_model(folder), Path(folder)/'weights.safetensors'
     if not path.is_file(): raise NetworkError(f"{folder}: model.json is here but weights.safetensors is not; copy the whole folder")
-    if _sha256(path) != model['sha256']: raise NetworkError(f"{path}: sha256 differs from model.json: cut short or exchanged; copy it again")
+    if file_hash(path) != model['sha256']: raise NetworkError(f"{path}: sha256 differs from model.json: cut short or exchanged; copy it again")
     net = CellNet(**{k: model[k] for k in ('arch', 'n_classes', 'crop_size', 'hidden', 'dropout')})
     try: net.load_state_dict(_read_state(path))
     except RuntimeError as e: raise NetworkError(f"{folder}: the weights do not fit {model['arch']}: {' '.join(str(e).split()[:40])}") from None

@@ -6,7 +6,7 @@
 __all__ = ['stage_settings', 'RunError', 'Settings', 'Run', 'OutOfTime', 'segment_fields', 'crop_fields', 'plot_cells',
            'plot_predictions']
 
-# %% ../nbs/15_pipeline.ipynb #3084e0b3
+# %% ../nbs/15_pipeline.ipynb #fb945e50
 import csv, fcntl, json, os, re, resource, shutil, sys, time
 from base64 import b64encode
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ from fastprogress.fastprogress import progress_bar
 
 from . import __version__
 from .classes import class_names, format_labels, n_classes, plot_classes, read_labels
-from .fields import FieldError, Fields, atomic_path, field_flags, is_url, open_fields, render_overlay, render_rgb, show_images, sweep_temporaries
+from .fields import FieldError, Fields, atomic_path, field_flags, file_hash, is_url, open_fields, render_overlay, render_rgb, show_images, sweep_temporaries
 from .segment import SegmentError, check_label_maps, get_segmenter, read_label_map, write_label_map
 from .crop import measure_cells
 from .store import CellStore, crop_shard, merge_index, open_store, plan_shards
@@ -456,7 +456,7 @@ def _model(self: Run, name):
         raise RunError(f"{self.models/name}: no finished model; run the stage `{'train' if name == 'single' else 'pseudo'}` first")
     return read_model(self.models/name)
 
-# %% ../nbs/15_pipeline.ipynb #bf66fa8e
+# %% ../nbs/15_pipeline.ipynb #b1958d3e
 @patch
 def infer(self: Run,
     source,  # folder or zip with test images
@@ -480,8 +480,8 @@ def infer(self: Run,
 def _submit(self: Run, images, source, sample, path, out, end):
     from hpa_cells.infer import fuse_image, image_scores
     predictions = pd.read_parquet(path)
-    key = self._key('submit', predictions=sha256(path.read_bytes()).hexdigest()[:16], images=_digest(pd.DataFrame(dict(ID=images.ids))),
-                    sample=sample and sha256(Path(sample).read_bytes()).hexdigest()[:16])
+    key = self._key('submit', predictions=file_hash(path)[:16], images=_digest(pd.DataFrame(dict(ID=images.ids))),
+                    sample=sample and file_hash(sample)[:16])
     def work():
         self._forget_notes('submit', source)
         confidence = fuse_image(predictions, image_scores(predictions, 'mean'), self.settings.image_weight)

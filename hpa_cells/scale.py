@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ScaleError', 'map_tasks', 'workers', 'publish_folder', 'fetch_folder']
 
-# %% ../nbs/18_scale.ipynb #9201c1b4
+# %% ../nbs/18_scale.ipynb #169e1fe4
 import asyncio, concurrent.futures, json, os, socket, time
 from collections import deque
 from contextlib import contextmanager, nullcontext
@@ -15,8 +15,7 @@ from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
 
-from .fields import FieldError, atomic_path, connect
-from .store import _sha256
+from .fields import FieldError, atomic_path, connect, file_hash
 
 # %% ../nbs/18_scale.ipynb #8af9dc51
 class ScaleError(ValueError):
@@ -169,11 +168,11 @@ def workers(
         except (OSError, ValueError) as e: raise ScaleError(f"{where}: no Dask scheduler answers there ({e})") from None
         with client: yield partial(map_tasks, client)
 
-# %% ../nbs/18_scale.ipynb #78ad2b4e
+# %% ../nbs/18_scale.ipynb #7ef062e3
 _whole = {'s3', 's3a', 'gs', 'gcs', 'az', 'abfs', 'abfss', 'adl', 'oci', 'oss', 'memory'}     # there a file appears when all of it has come
 _list = 'published.json'
 
-def _entry(path): return [path.stat().st_size, _sha256(path)]
+def _entry(path): return [path.stat().st_size, file_hash(path)]
 
 def _rank(item): return item[0].endswith('.parquet') + item[0].endswith('cells.parquet')     # pixels, tables, the index
 

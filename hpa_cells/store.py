@@ -6,7 +6,7 @@
 __all__ = ['StoreError', 'plan_shards', 'crop_shard', 'merge_index', 'set_aside_fields', 'CellStore', 'open_store',
            'verify_store', 'repair_store', 'pack_store', 'unpack_store']
 
-# %% ../nbs/06_store.ipynb #a6d0c835
+# %% ../nbs/06_store.ipynb #16ae7933
 import hashlib, json, mmap, os, re, shutil, zlib
 from collections import Counter
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .crop import CropError, crop_cells, crop_masks, measure_cells
-from .fields import FieldError, atomic_path, connect, is_url, sweep_temporaries
+from .fields import FieldError, atomic_path, connect, file_hash, is_url, sweep_temporaries
 from .segment import SegmentError, read_label_map
 
 # %% ../nbs/06_store.ipynb #5d11112b
@@ -84,17 +84,11 @@ def plan_shards(
 
 def _is_done(folder, number): return _file(folder, number).exists() and _file(folder, number, 0).exists()
 
-# %% ../nbs/06_store.ipynb #b0c8a445
+# %% ../nbs/06_store.ipynb #55215cee
 def _header(shape):
     "The first 128 bytes of a .npy file (format 1.0) of an array of uint8."
     text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
     return b'\x93NUMPY\x01\x00' + (118).to_bytes(2, 'little') + text.ljust(117) + b'\n'
-
-def _sha256(path):
-    digest = hashlib.sha256()
-    with open(path, 'rb') as f:
-        while block := f.read(2**20): digest.update(block)
-    return digest.hexdigest()
 
 def _write_part(path, blocks, shape, most):
     "Blocks (n, *shape) as one .npy file, until there are `most` rows: the number of rows and the file's sha256."
@@ -108,7 +102,7 @@ def _write_part(path, blocks, shape, most):
                 if rows == most: break
             f.seek(0)
             f.write(_header((rows, *shape)))
-        return rows, _sha256(temporary)
+        return rows, file_hash(temporary)
 
 def _write_pixels(folder, number, blocks, shape, most):
     "All blocks in as many files as needed; a block never goes over the end of a file. Gives the files' sha256."
@@ -332,7 +326,7 @@ class CellStore:
         tables = [_read_table(folder/'cells.parquet', columns) for folder in self.folders]
         return pa.concat_tables([t.replace_schema_metadata() for t in tables]).to_pandas()
 
-# %% ../nbs/06_store.ipynb #e8c1cace
+# %% ../nbs/06_store.ipynb #f43ea4fd
 class _Mirror:
     "A store at a URL; its files are copied into a local folder when they are asked for."
     def __init__(self, url, cache, cache_gb):
@@ -363,7 +357,7 @@ class _Mirror:
             self._make_room(int(self._do('size', path.name)))
         with _written(path) as temporary:
             self._do('get_file', path.name, str(temporary))
-            if pixels and _sha256(temporary) != _meta(table)['sha256'][-int(pixels[2] or 0)]:
+            if pixels and file_hash(temporary) != _meta(table)['sha256'][-int(pixels[2] or 0)]:
                 raise StoreError(f"{self.url}/{path.name}: not the pixels that {table.name} tells of; publish it again")
 
     def _make_room(self, size):
@@ -406,7 +400,7 @@ def open_store(
         if twice: raise StoreError(f"field {twice[0]} is in several of these stores ({len(twice)} such fields)")
     return CellStore(folders, list(chain(*files)), shapes[0], filter(None, mirrors))
 
-# %% ../nbs/06_store.ipynb #99970619
+# %% ../nbs/06_store.ipynb #d35e75e8
 def _ids(meta): return [ID for ID, _ in [*meta['fields'], *meta['set_aside']]]
 
 def _check_shard(folder, number, ids):
@@ -431,7 +425,7 @@ def _check_shard(folder, number, ids):
         yield path, "its rows are not numbered 0, 1, ..."
     for part, sha256 in enumerate(meta['sha256']):
         path = _file(folder, number, part)
-        if _sha256(path) != sha256: yield path, "its sha256 is not that of the pixels written"
+        if file_hash(path) != sha256: yield path, "its sha256 is not that of the pixels written"
 
 def _check_index(folder, numbers):
     "Yields what is wrong with the index of the shards `numbers`."

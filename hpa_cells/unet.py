@@ -6,8 +6,8 @@
 __all__ = ['weights_files', 'UNetError', 'UpConv', 'SkipConv', 'DPNUNet', 'read_weights', 'convert_weights', 'load_unet',
            'download_weights', 'find_weights', 'unet_images', 'MergedUpConv', 'prepare_unet', 'predict_unet']
 
-# %% ../nbs/03_unet.ipynb #83ca2958
-import hashlib, json, pickle, zipfile
+# %% ../nbs/03_unet.ipynb #17ffbfb5
+import json, pickle, zipfile
 from collections import OrderedDict, namedtuple
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from .fields import atomic_path
+from .fields import atomic_path, file_hash
 
 # %% ../nbs/03_unet.ipynb #d4ce2c10
 class UNetError(ValueError):
@@ -177,13 +177,7 @@ def read_weights(
     if not state: raise UNetError(f"{path}: holds no weights")
     return state
 
-# %% ../nbs/03_unet.ipynb #44f7e1ba
-def _digest(path, kind='sha256'):
-    digest = hashlib.new(kind)
-    with open(path, 'rb') as f:
-        while block := f.read(2**20): digest.update(block)
-    return digest.hexdigest()
-
+# %% ../nbs/03_unet.ipynb #6dcc1363
 def convert_weights(
     source,  # a published file (.pth)
     target=None,  # .safetensors to write; next to the source if None
@@ -194,7 +188,7 @@ def convert_weights(
     net = _with_weights(read_weights(source), settings, source)
     with atomic_path(target) as temporary:
         safetensors.torch.save_file(net.state_dict(), temporary)
-        facts = dict(settings=net.settings, sha256=_digest(temporary), source=Path(source).name, source_sha256=_digest(source))
+        facts = dict(settings=net.settings, sha256=file_hash(temporary), source=Path(source).name, source_sha256=file_hash(source))
     with atomic_path(target.with_suffix('.json')) as temporary: Path(temporary).write_text(json.dumps(facts, indent=1))
     return target
 
@@ -211,11 +205,11 @@ def load_unet(
     path, settings = Path(path), {}
     if path.suffix == '.safetensors' and path.with_suffix('.json').is_file():
         facts = json.loads(path.with_suffix('.json').read_text())
-        if _digest(path) != facts['sha256']: raise UNetError(f"{path}: sha256 differs from {path.stem}.json: cut short or exchanged; convert it again")
+        if file_hash(path) != facts['sha256']: raise UNetError(f"{path}: sha256 differs from {path.stem}.json: cut short or exchanged; convert it again")
         settings = facts['settings']
     return _with_weights(read_weights(path), settings, path)
 
-# %% ../nbs/03_unet.ipynb #4947d2e4
+# %% ../nbs/03_unet.ipynb #a77ce667
 weights_files = dict(nuclei='dpn_unet_nuclei_v1', cells='dpn_unet_cell_3ch_v1', cells_no_er='dpn_unet_cell_v2')
 _record = 'https://zenodo.org/api/records/4665863'
 
@@ -247,7 +241,7 @@ def download_weights(
         _fetch(about['links']['self'], raw, about['size'])
         kind, expected = (checksums or {}).get(name, about['checksum']).split(':')
         if raw.stat().st_size < about['size']: raise UNetError(f"{raw}: {raw.stat().st_size} of {about['size']} bytes have come; call again to go on")
-        if _digest(raw, kind) != expected:
+        if file_hash(raw, kind) != expected:
             raw.unlink()
             raise UNetError(f"{target.stem}.pth: its {kind} is not {expected}; what came was removed, download it again")
         convert_weights(raw, target, **settings)
