@@ -18,7 +18,8 @@ import pandas as pd
 import tifffile
 from common import machine
 
-from hpa_cells.atlas import download, plan_download
+from hpa_cells.download import download
+from hpa_cells.plan import plan_download
 from hpa_cells.fields import channels
 from hpa_cells.simulate import simulate_field
 

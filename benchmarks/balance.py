@@ -17,15 +17,19 @@ import torch
 from common import machine
 
 from hpa_cells.classes import read_labels
-from hpa_cells.dataset import balance_rows, cell_targets, choose_cells
+from hpa_cells.balance import balance_rows, choose_cells
+from hpa_cells.dataset import cell_targets
 from hpa_cells.fields import open_fields
-from hpa_cells.infer import embeddings
+from hpa_cells.predict import embeddings
 from hpa_cells.loss import focal_loss
-from hpa_cells.network import CellHead, load_network
-from hpa_cells.score import read_truth
+from hpa_cells.network import CellHead
+from hpa_cells.models import load_network
+from hpa_cells.truth import read_truth
 from hpa_cells.simulate import simulate_dataset
-from hpa_cells.store import crop_shard, merge_index, open_store, plan_shards
-from hpa_cells.train import class_average_precision, train_network
+from hpa_cells.shards import crop_shard, merge_index, plan_shards
+from hpa_cells.store import open_store
+from hpa_cells.recorder import class_average_precision
+from hpa_cells.train import train_network
 
 
 def simulated_cells(folder, fields, seed, classes=None, weak=False, size=320, crop=64, **options):

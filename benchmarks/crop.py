@@ -12,9 +12,9 @@ from common import machine
 
 from hpa_cells.crop import crop_cells, measure_cells
 from hpa_cells.fields import channels, open_fields
-from hpa_cells.segment import read_label_map, write_label_map
+from hpa_cells.labelmaps import read_label_map, write_label_map
 from hpa_cells.simulate import simulate_field
-from hpa_cells.store import crop_shard, plan_shards
+from hpa_cells.shards import crop_shard, plan_shards
 
 
 def write_fields(folder, n, size, cells):

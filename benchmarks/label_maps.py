@@ -11,7 +11,8 @@ from time import perf_counter
 import cv2
 import numpy as np
 from common import machine
-from hpa_cells.segment import agreement, network_label_maps
+from hpa_cells.labelmaps import agreement
+from hpa_cells.segment import network_label_maps
 from hpa_cells.simulate import simulate_field
 
 

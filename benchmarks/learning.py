@@ -24,17 +24,25 @@ from common import machine
 from hpa_cells.classes import class_names, format_labels, labels_to_targets, n_classes, parse_labels, read_labels
 from hpa_cells.dataset import (
     balance_rows, cell_targets, cell_weights, find_cells, join_cell_labels, make_folds, measured_weights, single_label_cells)
-from hpa_cells.fields import atomic_path, open_fields
+from hpa_cells.files import atomic_path
+from hpa_cells.fields import open_fields
 from hpa_cells.infer import (
     attention_scores, calibrate, embeddings, fit_calibration, fuse_image, image_scores, lower_cut, negative_from_others, predict_cells,
     train_attention, undo_focal)
 from hpa_cells.loss import focal_loss
-from hpa_cells.network import CellHead, load_network
-from hpa_cells.pseudo import probability_columns, pseudo_labels, usual_shares
-from hpa_cells.segment import get_segmenter, write_label_map
-from hpa_cells.simulate import draw_label_sets, simulate_field
-from hpa_cells.store import crop_shard, merge_index, open_store, plan_shards
-from hpa_cells.train import class_average_precision, pick_precision, train_network, turn_and_flip
+from hpa_cells.network import CellHead
+from hpa_cells.models import load_network
+from hpa_cells.dataset import probability_columns
+from hpa_cells.pseudo import pseudo_labels, usual_shares
+from hpa_cells.segment import get_segmenter
+from hpa_cells.labelmaps import write_label_map
+from hpa_cells.shapes import draw_label_sets
+from hpa_cells.simulate import simulate_field
+from hpa_cells.shards import crop_shard, merge_index, plan_shards
+from hpa_cells.store import open_store
+from hpa_cells.recorder import class_average_precision
+from hpa_cells.batches import pick_precision, turn_and_flip
+from hpa_cells.train import train_network
 
 
 # Data
@@ -104,12 +112,12 @@ class Run:
 
     def model(self, name): return self.folder/'models'/name
 
-    def predict(self, name, part='test', flips=False):
+    def predict(self, name, part='test', tta=False):
         "Probabilities of all cells of a part, kept in memory."
-        key = name, part, flips
+        key = name, part, tta
         if key not in self.kept:
             began, store = process_time(), getattr(self, part).store
-            self.kept[key] = predict_cells(self.model(name), store, flips=flips, batch_size=256, device=self.args.device, progress=False)
+            self.kept[key] = predict_cells(self.model(name), store, tta=tta, batch_size=256, device=self.args.device, progress=False)
             self.cpu += process_time() - began
         return self.kept[key]
 
@@ -163,9 +171,9 @@ class Heads(Run):
         self.cpu += process_time() - began
         return name
 
-    def predict(self, name, part='test', flips=False):
+    def predict(self, name, part='test', tta=False):
         x = self.views[part]
-        with torch.inference_mode(): p = torch.stack([self.heads[name](v).sigmoid() for v in (x if flips or part == 'train' else x[:1])]).mean(0)
+        with torch.inference_mode(): p = torch.stack([self.heads[name](v).sigmoid() for v in (x if tta or part == 'train' else x[:1])]).mean(0)
         return pd.concat([getattr(self, part).store.table(['ID', 'cell', 'cut']), pd.DataFrame(p.numpy(), columns=probability_columns)], axis=1)
 
     def features(self, name, part): return self.views[part][0].numpy()
@@ -198,8 +206,8 @@ def networks(run):
 def at_test_time(run, model):
     "What may be done after training, one after another: yields (row, predictions)."
     yield 'the network alone', run.predict(model)
-    p = run.predict(model, flips=True)
-    yield 'and the mean over turns and flips', p
+    p = run.predict(model, tta=True)
+    yield 'and the mean over turns and tta', p
     yield 'image x cell, image = mean of its cells, without undo_focal', fuse_image(p, image_scores(p, 'mean'), 0.7)
     p = undo_focal(p)
     for how in ('noisy-or', 'max', 'mean'): yield f'image x cell, image = {how} of its cells', fuse_image(p, image_scores(p, how), 0.7)
@@ -229,7 +237,7 @@ def calibration_worth(run, model):
 
 def ensemble(run, soft, start):
     "The mean of four networks that differ by their seed: only for heads, where it costs little."
-    return [run.predict(run.learn(f'd-b4-{k}', soft, run.args.more, start, member=k), flips=True) for k in range(4)]
+    return [run.predict(run.learn(f'd-b4-{k}', soft, run.args.more, start, member=k), tta=True) for k in range(4)]
 
 
 def keep(path, row):
@@ -254,8 +262,8 @@ def simulated(args):
         for model in ('d-b4', 'e4'):
             for name, p in at_test_time(run, model): note(f'after ({model[0]})', name, run.score(p))
         for name, model in dict(a='a', b='b', c='c-soft').items():
-            p = undo_focal(run.predict(model, flips=True))
-            note('fused', f'({name}) turns and flips, image x cell', run.score(fuse_image(p, image_scores(p, 'mean'), 0.7)))
+            p = undo_focal(run.predict(model, tta=True))
+            note('fused', f'({name}) turns and tta, image x cell', run.score(fuse_image(p, image_scores(p, 'mean'), 0.7)))
         for name, value in calibration_worth(run, 'd-b4'): note('log loss', name, [value])
         if args.heads:
             p = undo_focal(mean_scores(*ensemble(run, run.soft('d-b3'), 'd-b3')))

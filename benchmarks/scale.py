@@ -13,11 +13,11 @@ import numpy as np
 from common import machine
 
 from hpa_cells.fields import channels, open_fields
-from hpa_cells.pipeline import crop_fields
+from hpa_cells.stages import crop_fields
 from hpa_cells.scale import workers
-from hpa_cells.segment import write_label_map
+from hpa_cells.labelmaps import write_label_map
 from hpa_cells.simulate import simulate_field
-from hpa_cells.store import plan_shards
+from hpa_cells.shards import plan_shards
 
 
 def memory():

@@ -15,8 +15,9 @@ from pycocotools import mask as coco
 
 from common import clock, machine
 from hpa_cells.score import overlaps, score_submission
-from hpa_cells.segment import write_label_map
-from hpa_cells.submit import column_runs, decode_runs, encode_cells, read_map, write_submission
+from hpa_cells.labelmaps import write_label_map
+from hpa_cells.rle import column_runs, decode_runs, encode_cells
+from hpa_cells.submit import read_map, write_submission
 from submit import field_of_cells
 
 

@@ -4,7 +4,8 @@ os.environ.update(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1')   # before nump
 
 import cv2
 from common import clock, machine
-from hpa_cells.segment import PlainSegmenter, agreement
+from hpa_cells.plain import PlainSegmenter
+from hpa_cells.labelmaps import agreement
 from hpa_cells.simulate import simulate_field
 
 

@@ -12,7 +12,9 @@ import pandas as pd
 import pyarrow as pa
 from common import clock, machine
 
-from hpa_cells.store import _write_pixels, _write_plan, _write_rows, merge_index, open_store, verify_store
+from hpa_cells.shards import _write_pixels, _write_plan, _write_rows, merge_index
+from hpa_cells.store import open_store
+from hpa_cells.archive import verify_store
 
 
 def write_store(folder, shards, cells, size, fields=64, seed=0):

@@ -13,7 +13,9 @@ import numpy as np
 from pycocotools import mask as coco
 
 from common import clock, machine
-from hpa_cells.submit import check_submission, encode_cells, read_submission, write_submission
+from hpa_cells.check import check_submission
+from hpa_cells.rle import encode_cells
+from hpa_cells.submit import read_submission, write_submission
 
 
 def field_of_cells(size, n, seed):

@@ -13,12 +13,14 @@ import pandas as pd
 import torch
 from common import machine
 
-from hpa_cells.infer import predict_cells
+from hpa_cells.predict import predict_cells
 from hpa_cells.loss import focal_loss
 from hpa_cells.network import CellNet
-from hpa_cells.segment import write_label_map
-from hpa_cells.store import crop_shard, merge_index, open_store, plan_shards
-from hpa_cells.train import CellBatches, pick_device, pick_precision, train_network
+from hpa_cells.labelmaps import write_label_map
+from hpa_cells.shards import crop_shard, merge_index, plan_shards
+from hpa_cells.store import open_store
+from hpa_cells.batches import CellBatches, pick_device, pick_precision
+from hpa_cells.train import train_network
 
 
 class NoiseFields:
@@ -102,12 +104,12 @@ def main():
         def plain_inference():
             with torch.no_grad():
                 for row in range(0, len(rows), args.batch): net(torch.from_numpy(store.read(rows[row:row + args.batch])).to(device)).sigmoid().cpu()
-        def ours(flips): return lambda: predict_cells(net, store, rows, flips=flips, batch_size=args.batch, device=device, progress=False)
+        def ours(tta): return lambda: predict_cells(net, store, rows, tta=tta, batch_size=args.batch, device=device, progress=False)
         plain_inference()
         base = cost(plain_inference, device)/len(rows)
         show('inference, plain', base, base)
         ours(False)()
-        for flips in (False, 'turns', True): show(f'inference, predict_cells, flips={flips}', cost(ours(flips), device, 2)/len(rows), base)
+        for tta in (False, 'turns', True): show(f'inference, predict_cells, tta={tta}', cost(ours(tta), device, 2)/len(rows), base)
 
         loader = CellBatches(store, np.arange(len(store)), targets.numpy(), np.ones(len(store), np.float32), args.batch, seed=0).to(device)
         show('batches alone, from the store', cost(lambda: [len(b[0]) for b in loader], device)/len(store), plain)
