@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['target_columns', 'probability_columns', 'MITOTIC', 'DatasetError', 'check_cell_labels', 'write_cell_labels',
            'read_cell_labels', 'cell_targets', 'cell_weights', 'find_cells', 'join_cell_labels', 'single_label_cells',
-           'measured_weights', 'PseudoError']
+           'measured_weights', 'check_predictions', 'PseudoError']
 
 # %% ../nbs/30_dataset.ipynb #i3000000
 import numpy as np
@@ -179,29 +179,44 @@ def measured_weights(
     return (whole*seen).astype(np.float32)
 
 # %% ../nbs/30_dataset.ipynb #dd7a5421
-class PseudoError(HpaCellsError):
-    "Predictions or labels that pseudo-labels cannot be made of; the message says where and what to do."
-
 probability_columns = [f'p{c}' for c in range(n_classes)]
-MITOTIC = class_names.index('Mitotic spindle')
 
-def _probabilities(predictions, name='predictions'):
-    "Checked probabilities: (N, 19) float32."
-    missing = [c for c in ('ID', 'cell', *probability_columns) if c not in predictions]
-    if missing: raise PseudoError(f"{name}: no column {missing[0]}; expected ID, cell, p0 to p{n_classes-1}")
+def _row_name(table, row, keys):
+    "The place of a row in an error message: `ID a, cell 1`."
+    return ', '.join(f'{key} {table[key].iloc[row]}' for key in keys)
+
+def _check_repeats(table, keys, name, remedy):
+    "Raise an error if two rows have the same keys."
+    repeats = table.duplicated(list(keys)).to_numpy()
+    if repeats.any():
+        row = repeats.argmax()
+        raise DatasetError(f"{name}, row {row}: {_row_name(table, row, keys)} appears twice; {remedy}")
+
+def check_predictions(
+    predictions: pd.DataFrame,  # one row per cell: ID, cell, p0..p18
+    name: str = 'predictions',  # name of the table in error messages
+    keys: tuple = ('ID', 'cell'),  # columns that identify a row; ('ID',) for predictions of images
+) -> np.ndarray:  # (N, 19) float32 in 0..1: the probabilities
+    "Check a predictions table and return its probabilities."
+    missing = [c for c in (*keys, *probability_columns) if c not in predictions]
+    if missing:
+        raise DatasetError(f"{name}: no column {', '.join(missing)}; expected {', '.join(keys)}, p0 to p{n_classes-1}")
     try: p = predictions[probability_columns].to_numpy(np.float32, na_value=np.nan)
     except (ValueError, TypeError):
-        raise PseudoError(f"{name}: the columns p0 to p{n_classes-1} hold something that is no number") from None
+        raise DatasetError(f"{name}: columns p0 to p{n_classes-1} must hold numbers") from None
+    no_id = predictions['ID'].isna().to_numpy()
+    if no_id.any(): raise DatasetError(f"{name}, row {no_id.argmax()}: no ID")
     bad = np.argwhere(~((p >= 0) & (p <= 1)))
     if len(bad):
         row, c = bad[0]
-        raise PseudoError(f"{name}, row {row} (ID {predictions['ID'].iloc[row]}, cell "
-                          f"{predictions['cell'].iloc[row]}): p{c} is {p[row, c]}; expected 0 to 1")
-    if predictions['ID'].isna().any():
-        raise PseudoError(f"{name}, row {predictions['ID'].isna().argmax()}: no ID")
-    again = predictions.duplicated(['ID', 'cell']).to_numpy()
-    if again.any():
-        row = predictions.iloc[again.argmax()]
-        raise PseudoError(f"{name}: ID {row['ID']}, cell {row['cell']} is there twice; average the networks, or take "
-                          "each image from one fold (out_of_fold)")
+        raise DatasetError(f"{name}, row {row} ({_row_name(predictions, row, keys)}): p{c} is {p[row, c]}; "
+                           "expected 0 to 1")
+    _check_repeats(predictions, keys, name, "average the models, or take each image from one fold (`out_of_fold`)")
     return p
+
+# %% ../nbs/30_dataset.ipynb #t3000000
+MITOTIC = class_names.index('Mitotic spindle')
+
+class PseudoError(DatasetError):
+    "Moves to `hpa_cells.pseudo`."
+_probabilities = check_predictions
