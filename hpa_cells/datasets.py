@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .files import atomic_path
+from .files import atomic_path, sweep_temporaries
 from .shards import merge_index
 from .store import open_store
 from .kaggle import KaggleError, unpack_zip
@@ -55,8 +55,9 @@ def _link(source, target):
 def _make_part(part, files, plan):
     "Write one part: links to the files of its shards, their plan and index."
     part.mkdir(parents=True, exist_ok=True)
+    sweep_temporaries(part)      # left by a killed process
     names = {p.name for p in files} | {'plan.parquet', 'cells.parquet', 'dataset-metadata.json'}
-    if other := set(os.listdir(part)) - names:
+    if other := {name for name in os.listdir(part) if name.partition('.tmp-')[0] not in names}:
         raise KaggleError(f"{part} holds {min(other)}, which is not in this part; use another folder")
     for path in files: _link(path, part/path.name)
     with atomic_path(part/'plan.parquet') as temporary: pq.write_table(plan, temporary)
