@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from .images import FieldError
-from .fields import _check_field, channels, to_uint8
+from .fields import check_field, channels, to_uint8
 
 # %% ../nbs/06_render.ipynb #2f169762
 _colours = dict(red=(1, 0, 0), green=(0, 1, 0), blue=(0, 0, 1), yellow=(1, 1, 0))
@@ -27,7 +27,7 @@ def render_channel(
     bright: float = 99.8,  # this percentile of the brightness, 0..100, is shown at full brightness
 ) -> np.ndarray:  # (H, W, 3) uint8, RGB
     "One channel in its own colour."
-    _check_field(field)
+    check_field(field)
     if colour not in channels: raise FieldError(f"colour {colour!r}; expected one of {', '.join(channels)}")
     image = _stretch(field[channels.index(colour)], bright)
     return cv2.merge([image*c for c in np.uint8(_colours[colour])])
@@ -38,7 +38,7 @@ def render_rgb(
     yellow: float = 0.25,  # share of the yellow channel that is added to red and green, 0..1
 ) -> np.ndarray:  # (H, W, 3) uint8, RGB
     "A field in colours: microtubules red, protein green, nuclei blue, a touch of the endoplasmic reticulum in yellow."
-    _check_field(field)
+    check_field(field)
     r, g, b, y = (_stretch(image, bright) for image in field)
     return cv2.merge([cv2.addWeighted(r, 1, y, yellow, 0), cv2.addWeighted(g, 1, y, yellow, 0), b])
 
