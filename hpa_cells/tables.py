@@ -28,15 +28,18 @@ def _reading_text(path, error):
     except UnicodeDecodeError: raise error(f"{path}: not text in UTF-8; save the table as CSV (UTF-8)") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as e: raise error(f"{path}: damaged gzip file ({e})") from None
 
+_longest_line = 2**26     # characters; a row of a large submission has two million
+
 def _lines(path, max_length, error):
     "Yield the lines of a text file without their line ends."
-    path, rest = Path(path), max_length
+    path, rest, row = Path(path), max_length, 0
     if path.exists() and not path.is_file(): raise error(f"{path}: not a regular file; save the table as a CSV file")
     with _reading_text(path, error), open(path, 'rb') as file:
         unpacked = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == b'\x1f\x8b' else file
         text = io.TextIOWrapper(unpacked, 'utf-8-sig')
-        while line := text.readline(rest + 1):
-            rest -= len(line)
+        while line := text.readline(min(rest, _longest_line) + 1):
+            rest, row = rest - len(line), row + 1
+            if len(line) > _longest_line: raise error(f"{path}, row {row}: longer than {_longest_line:,} characters")
             if rest < 0: raise error(f"{path}: longer than {max_length:,} characters")
             yield line.removesuffix('\n')
 
