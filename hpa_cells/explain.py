@@ -15,7 +15,7 @@ import pandas as pd
 
 from .classes import class_names, format_labels, n_classes
 from .render import render_overlay, render_rgb, show_images
-from .submit import read_map
+from .labelmaps import read_label_map
 from .truth import ScoreError
 from .score import Score, _box
 
@@ -126,7 +126,7 @@ def class_cases(
 def _window(case, fields, masks):
     "The field around a case, its box in yellow, the true cells outlined if `masks` is given."
     pixels = fields.read(case.ID)
-    labels = read_map(Path(masks)/f'{case.ID}.png') if masks else np.zeros(pixels.shape[1:], np.uint8)
+    labels = read_label_map(Path(masks)/f'{case.ID}.png') if masks else np.zeros(pixels.shape[1:], np.uint8)
     if pixels.shape[1:] != labels.shape or case.y1 > len(labels) or case.x1 > labels.shape[1]:
         raise ScoreError(f"ID {case.ID}: the field has {pixels.shape[2]} x {pixels.shape[1]} px, the submission or the "
                          f"label map has others; give the fields at the submission's size")
