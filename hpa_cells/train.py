@@ -27,7 +27,7 @@ from .classes import n_classes
 from .dataset import cell_targets, cell_weights, check_cell_labels, find_cells
 from .balance import balance_rows
 from .network import CellNet, freeze, split_parameters
-from .models import load_network, read_model, save_network
+from .models import load_network, load_pretrained, read_model, save_network
 from .loss import get_loss, losses
 from .batches import (
     Augment, CellBatches, SingleProcess, TrainError, autocast_network, pick_device, pick_precision)
@@ -115,8 +115,10 @@ def _look_up(folder, settings):
 def _make_network(store, arch, start, pretrained, hidden, dropout):
     if start is None:
         config, given = timm.get_pretrained_cfg(arch) if timm.is_model(arch) else None, dict(hidden=hidden, dropout=dropout)
-        return CellNet(arch, pretrained=pretrained, crop_size=store.size if config is not None and config.fixed_input_size else None,
-                       **{k: v for k, v in given.items() if v is not None})
+        net = CellNet(arch, crop_size=store.size if config is not None and config.fixed_input_size else None,
+                      **{k: v for k, v in given.items() if v is not None})
+        if pretrained: load_pretrained(net, pretrained)
+        return net
     was = read_model(start)
     for name, value in dict(arch=arch, hidden=hidden).items():
         if value not in (None, was[name]): raise TrainError(f"start={start} has {name}={was[name]!r}, not {value!r}: give its {name}, or another start")
