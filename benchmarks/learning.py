@@ -21,9 +21,11 @@ import timm
 import torch
 from common import machine
 
-from hpa_cells.classes import class_names, format_labels, labels_to_targets, n_classes, parse_labels, read_labels
+from hpa_cells.classes import NEGATIVE, class_names, format_labels, labels_to_targets, n_classes, parse_labels, read_labels
 from hpa_cells.dataset import (
-    balance_rows, cell_targets, cell_weights, find_cells, join_cell_labels, make_folds, measured_weights, single_label_cells)
+    cell_targets, cell_weights, find_cells, join_cell_labels, probability_columns, single_label_cells)
+from hpa_cells.folds import make_folds
+from hpa_cells.balance import balance_rows
 from hpa_cells.files import atomic_path
 from hpa_cells.fields import open_fields
 from hpa_cells.infer import (
@@ -32,7 +34,6 @@ from hpa_cells.infer import (
 from hpa_cells.loss import focal_loss
 from hpa_cells.network import CellHead
 from hpa_cells.models import load_network
-from hpa_cells.dataset import probability_columns
 from hpa_cells.pseudo import pseudo_labels, usual_shares
 from hpa_cells.segment import get_segmenter
 from hpa_cells.labelmaps import write_label_map
@@ -89,6 +90,18 @@ class Cells:
         image = dict(zip(ids, sets))
         self.image_labels, self.true_labels = (keys.assign(Label=pd.Series(s, dtype=object), source=n) for s, n in (([image[i] for i in keys.ID], 'image'), (truth, 'true')))
         self.truth = labels_to_targets(truth)
+
+
+def measured_weights(cells, label_sets, max_cut=0.5, dim=0.02):
+    """Return a weight in 0..1 for each cell, less if it is cut off or dim.
+
+    It falls linearly with the share cut off, down to 0 at `max_cut`, and with green brightness below `dim`. Negative
+    cells are dim by definition and keep their weight.
+    """
+    whole = np.clip(1 - cells['cut'].to_numpy(float)/max_cut, 0, 1)
+    bright = np.clip(cells['green'].to_numpy(float)/dim, 0, 1)
+    bright[[NEGATIVE in s for s in label_sets]] = 1
+    return (whole*bright).astype(np.float32)
 
 
 # Learning
