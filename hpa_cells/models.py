@@ -8,6 +8,7 @@ __all__ = ['bestfitting_classes', 'load_pretrained', 'write_tensors', 'sweep_mod
 
 # %% ../nbs/34_models.ipynb #i3400000
 import json, re
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,7 @@ _entries = dict(format=int, arch=str, n_classes=int, crop_size=int | None, hidde
                 classes=list, channels=list, sha256=str, info=dict)
 
 def _check_model(path, model):
-    "Raise `NetworkError` unless a model.json is complete."
+    "Raise `NetworkError` unless a model.json is complete and made for our classes and channels."
     missing = set(_entries) - set(model if isinstance(model, dict) else ())
     if missing: raise NetworkError(f"{path}: lacks {', '.join(sorted(missing))}; write the model with save_network")
     if model['format'] != _format:
@@ -135,6 +136,11 @@ def _check_model(path, model):
     for name, kind in _entries.items():
         if not isinstance(model[name], kind):
             raise NetworkError(f"{path}: {name} is {model[name]!r}, expected {getattr(kind, '__name__', kind)}")
+    for name, ours in dict(classes=_class_list(model['n_classes']), channels=list(channels)).items():
+        for k, (theirs, expected) in enumerate(zip_longest(model[name], ours)):
+            if theirs != expected:
+                raise NetworkError(f"{path}: {name}[{k}] is {theirs!r}, expected {expected!r}; a model for other "
+                                   f"{name} would give wrong predictions")
 
 def read_model(
     folder: str | Path,  # a model's folder
