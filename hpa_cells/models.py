@@ -47,10 +47,12 @@ def _brief(error):
     "The first words of an error message."
     return ' '.join(str(error).split()[:40])
 
-def _published_state(arch):
+def _published_state(arch, crop_size):
     "The weights that timm publishes for a backbone."
     try:
-        return create_body(arch, in_channels=3, pretrained=True).state_dict()
+        # timm downloads, checks and caches; the forked generator keeps the random numbers of the caller
+        with torch.random.fork_rng(devices=[]):
+            return create_body(arch, in_channels=3, crop_size=crop_size, pretrained=True).state_dict()
     except Exception as e:  # of the network connection, the cache or the hub's client
         raise NetworkError(f"no pretrained weights for {arch} ({type(e).__name__}: {_brief(e)}). Without internet "
                            f"access give a file of weights, pretrained='path/to/{arch}.safetensors', or train from "
@@ -61,8 +63,8 @@ def load_pretrained(
     weights: bool | str | Path = True,  # True: published by timm; a path: a file of weights for three channels
 ):
     "Give the body of a network pretrained weights; yellow starts as a copy of red."
-    arch = net.settings['arch']
-    state = _published_state(arch) if weights is True else _read_state(weights)
+    arch, crop_size = net.settings['arch'], net.settings['crop_size']
+    state = _published_state(arch, crop_size) if weights is True else _read_state(weights)
     if not isinstance(state, dict):
         raise NetworkError(f"{weights}: holds a {type(state).__name__}, expected a dict of tensors")
     if arch.startswith('densenet'): state = _new_names(state)
