@@ -14,16 +14,16 @@ import pandas as pd
 from pycocotools import mask as coco
 
 from common import clock, machine
-from hpa_cells.score import overlaps, score_submission
-from hpa_cells.labelmaps import write_label_map
+from hpa_cells.score import _mask_overlaps, score_submission
+from hpa_cells.labelmaps import read_label_map, write_label_map
 from hpa_cells.rle import column_runs, decode_runs, encode_cells
-from hpa_cells.submit import read_map, write_submission
+from hpa_cells.submit import write_submission
 from submit import field_of_cells
 
 
 def by_coco(texts, path):
     "Overlaps of an image's masks with its true cells, by pycocotools on the map in column order."
-    cells = np.asfortranarray(read_map(path))
+    cells = np.asfortranarray(read_label_map(path))
     truth = [coco.encode(np.asfortranarray(cells == k).view(np.uint8)) for k in np.unique(cells) if k]
     masks = [dict(size=list(cells.shape), counts=zlib.decompress(base64.b64decode(t))) for t in texts]
     return coco.iou(masks, truth, [0]*len(truth))
@@ -31,8 +31,8 @@ def by_coco(texts, path):
 
 def by_runs(texts, path):
     "The same, by runs."
-    cells = read_map(path)
-    return overlaps([decode_runs(t, *cells.shape) for t in texts], *column_runs(cells), cells.size)[0]
+    cells = read_label_map(path)
+    return _mask_overlaps([decode_runs(t, *cells.shape) for t in texts], *column_runs(cells), cells.size)[0]
 
 
 def main():
@@ -51,7 +51,7 @@ def main():
             cv2.imwrite(str(folder/f'field{i}.png'), cells)
         ours = folder/'ours'      # the same label maps as this package writes them, quicker to unpack
         ours.mkdir()
-        for i in range(8): write_label_map(ours/f'field{i}.png', read_map(folder/f'field{i}.png'))
+        for i in range(8): write_label_map(ours/f'field{i}.png', read_label_map(folder/f'field{i}.png'))
         for i in range(args.images):
             for maps in (folder, ours): os.link(maps/f'field{i % 8}.png', maps/f'image{i}.png')
         rows = ((f'image{i}', 2048, 2048, [(c, rng.random(), m) for m in masks[i % 8] for c in range(19)])
