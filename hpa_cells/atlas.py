@@ -14,6 +14,7 @@ import pandas as pd
 
 from .files import HpaCellsError
 from .tables import read_csv
+from .fetch import allowed_origins, find_origin
 from .classes import LabelError, NEGATIVE, RARE, class_names, parse_labels
 
 # %% ../nbs/70_atlas.ipynb #84440704
@@ -21,21 +22,6 @@ class AtlasError(HpaCellsError):
     "An index, plan or download that cannot be used; the message gives the place and the remedy."
 
 atlas_hosts = ('images.proteinatlas.org',)
-
-def _origins(hosts):
-    "The allowed beginnings of URLs: https://name, or http on this computer."
-    hosts = [hosts] if isinstance(hosts, str) else hosts
-    origins = {h.lower() if '://' in h else f'https://{h.lower()}' for h in hosts}
-    for o in origins:
-        if not re.fullmatch(r'https://[a-z0-9.-]+(:\d+)?|http://(127\.0\.0\.1|localhost)(:\d+)?', o):
-            raise AtlasError(f"host {o!r}: expected a name such as {atlas_hosts[0]}; http is only for 127.0.0.1")
-    return origins
-
-def _origin(url, origins):
-    "The entry of `origins` that a URL belongs to, or None."
-    try: scheme, host, *_ = urlsplit(url)
-    except ValueError: return None
-    return o if (o := f'{scheme}://{host.lower()}') in origins else None
 
 # %% ../nbs/70_atlas.ipynb #78631247
 location_class = {name: c for c, name in enumerate(class_names)} | {
@@ -99,7 +85,7 @@ def _usable(row, names, ids, cell_lines, keep, origins):
     address = image if '://' in image else ''
     ID = image.rpartition('/')[2] if address else image
     if not _fits(ID): raise _LeftOut('invalid ID', image[:60])
-    if address and (not _origin(address, origins) or urlsplit(address)[3:] != ('', '')):
+    if address and (not find_origin(address, origins) or urlsplit(address)[3:] != ('', '')):
         raise _LeftOut('host not allowed', image[:60])
     if _true[row.get('intrainset', '').lower()]: raise _LeftOut('in the training set', '')
     labels = _label_set(row, names, ids, keep)
@@ -129,7 +115,7 @@ def read_index(
     counts: pd.DataFrame | None = None,  # ID, cells (number of cells), where known
 ) -> tuple:  # two tables, one row per image: the index as above; the images left out: ID, reason, detail
     "Read a table of public images; return the usable images and those left out."
-    rows, origins = _read_rows(path), _origins(hosts)
+    rows, origins = _read_rows(path), allowed_origins(hosts)
     for column in {'cellline', 'intrainset'} - {*rows[0][1]}:
         warnings.warn(f"{path}: no column {column}; all of its images are treated as usable")
     found, left_out = _read_images(path, rows, _label_columns(rows), cell_lines, frozenset(keep), origins)
