@@ -1,6 +1,6 @@
-"""What an image of the public atlas costs on this side: `python benchmarks/atlas.py`
+"""Measure the local cost of an image of the public atlas: `python benchmarks/atlas.py`
 
-Simulated fields of 2048 px, served by a process of its own on this machine, are fetched, checked, shrunk and stored."""
+A server process on this computer serves simulated fields of 2048 px. They are fetched, checked, shrunk and stored."""
 import gzip
 import io
 import os
@@ -25,22 +25,24 @@ from hpa_cells.simulate import simulate_field
 
 
 def packed(image, kind):
-    "A channel as the atlas would send it."
-    if kind == 'jpg': return cv2.imencode('.jpg', cv2.merge([image*0, image*0, image]), [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    "Encode a channel as the atlas does: a red JPEG, or a 16-bit TIFF packed by gzip."
+    if kind == 'jpg':
+        red = cv2.merge([image*0, image*0, image])
+        return cv2.imencode('.jpg', red, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
     file = io.BytesIO()
     tifffile.imwrite(file, image.astype(np.uint16)*257)
     return gzip.compress(file.getvalue(), 6)
 
 
 def serve(folder):
-    "A web server for a folder: the process and its address."
+    "Start a web server for a folder; return the process and its URL."
     process = subprocess.Popen([sys.executable, '-u', '-m', 'http.server', '0', '--bind', '127.0.0.1', '-d', folder],
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return process, f"http://127.0.0.1:{process.stdout.readline().split('port ')[1].split()[0]}"
 
 
 def run(url, out, ids, kind):
-    "Seconds of the processor, MB that came, MB that are kept."
+    "Download all images; return CPU seconds, MB received and MB stored."
     index = pd.DataFrame(dict(ID=ids, address=[f'{url}/{ID}' for ID in ids], sample=ids, width=2048, cells=14.,
                               Label=pd.Series([frozenset([0])]*len(ids), dtype=object)))
     plan = plan_download(index, {0: 10**6}, max_gb=100, kind=kind)
@@ -52,8 +54,8 @@ def run(url, out, ids, kind):
 
 def main(images=8):
     cv2.setNumThreads(1)
-    print(f'{machine(cv2, np)}; {images} images of 2048 px, kept at 1024 px\n')
-    print('| kind | processor s/image | MB/image as it comes | MB/image kept |\n|---|---|---|---|')
+    print(f'{machine(cv2, np)}; {images} images of 2048 px, stored at 1024 px\n')
+    print('| kind | CPU s/image | MB/image received | MB/image stored |\n|---|---|---|---|')
     with TemporaryDirectory() as folder:
         ids = [f'{k}_A1_1' for k in range(images)]
         for seed in (0, 1):
@@ -68,6 +70,6 @@ def main(images=8):
                 cpu, fetched, kept = run(url, Path(folder)/kind.replace('.', '-'), ids, kind)
                 print(f'| {kind} | {cpu/images:.2f} | {fetched/images:.1f} | {kept/images:.1f} |')
         finally: server.terminate()
-    print(f'\nmemory at its highest: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024:.0f} MB')
+    print(f'\npeak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024:.0f} MB')
 
 if __name__ == '__main__': main()
