@@ -21,31 +21,28 @@ from .fetch import (FetchError, HostBusyError, Session, StoppedError, TemporaryE
 from .classes import format_labels
 from .images import FieldError, read_image
 from .fields import channels, field_flags, open_fields, to_uint8
-from .folds import find_duplicates, fingerprint
+from .folds import Fingerprints, find_duplicates, fingerprint
 from .atlas import AtlasError, _fits, atlas_hosts
 from .plan import Plan
 
 # %% ../nbs/72_download.ipynb #3ddbf122
 def _given_prints(sources, cache, progress):
-    "Names and fingerprints of all fields of some sources, cached in a file."
+    "Fingerprints of all fields of some sources, cached in a file."
     sources = [sources] if isinstance(sources, (str, Path)) else sources
     todo = [(fields, ID) for fields in map(open_fields, sources) for ID in fields.ids]
     names = [f'{fields.source}/{ID}' for fields, ID in todo]
     if cache.exists():
         with np.load(cache, allow_pickle=False) as saved:
-            if saved['names'].tolist() == names: return names, saved['prints']
+            if saved['names'].tolist() == names: return Fingerprints(names, saved['prints'])
     if progress: todo = progress_bar(todo, leave=False)
     prints = np.stack([fingerprint(fields.read(ID)) for fields, ID in todo])
     with atomic_path(cache) as temporary, open(temporary, 'wb') as file:
         np.savez(file, names=np.array(names), prints=prints)
-    return names, prints
+    return Fingerprints(names, prints)
 
-def _look_alike(own, names, prints):
-    "The name of a given field that looks like the field with the fingerprint `own`, or None."
-    shifted = np.stack([np.roll(own, (y, x), (1, 2)).ravel() for y in range(-2, 3) for x in range(-2, 3)])
-    best = np.argsort(-(shifted @ prints.reshape(len(prints), -1).T).max(0))[:16].tolist()
-    pairs = find_duplicates(['', *best], [own, *prints[best]])
-    return next((names[k] for a, k in zip(pairs['ID'], pairs['other']) if a == ''), None)
+def _look_alike(field, given):
+    "The name of a given field that looks like `field`, or None."
+    return next(iter(find_duplicates([''], fingerprint(field)[None], known=given)['other']), None)
 
 def _shrink(image, size):
     "Make the longer side `size` px unless it is shorter."
@@ -81,8 +78,7 @@ def _get_image(session, row, folder, settings, given, max_pixels):
     entry = dict(ID=row.ID, state='done', reason='', Label=format_labels(row.Label), fetched=0, kept=0, sha256={})
     try:
         field = _get_field(session, row, settings, max_pixels, entry)
-        if given and (other := _look_alike(fingerprint(field), *given)):
-            raise FieldError(f'near-duplicate of {other}')
+        if given and (other := _look_alike(field, given)): raise FieldError(f'near-duplicate of {other}')
         return entry | dict(kept=_write_field(folder, row.ID, field))
     except (HostBusyError, StoppedError): raise      # these end the whole download
     except TemporaryError as e: return entry | dict(state='again', reason=str(e))
