@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 import torch
 from fastprogress.fastprogress import progress_bar
 
-from .files import HpaCellsError, atomic_path
+from .files import HpaCellsError, atomic_path, read_ahead
 from .classes import class_names, labels_to_targets, n_classes
 from .render import render_rgb
 from .dataset import probability_columns
 from .models import load_network
-from .batches import pick_device, pick_precision, read_ahead, turn_and_flip
+from .batches import pick_device, pick_precision, turn_and_flip
 
 # %% ../nbs/39_predict.ipynb #090b8f4d
 class InferError(HpaCellsError):
@@ -72,7 +72,8 @@ def _stream(compute, store, rows, batch_size, device, progress, batches=64):
         return crops.pin_memory() if device.type == 'cuda' else crops
     found = []
     starts = range(0, len(rows), batch_size)
-    for crops in progress_bar(read_ahead(read, starts), total=len(starts), leave=False) if progress else read_ahead(read, starts):
+    ahead = read_ahead(map(read, starts), 1)
+    for crops in progress_bar(ahead, total=len(starts), leave=False) if progress else ahead:
         found.append(compute(crops.to(device, non_blocking=True)))
         if len(found) == batches: yield torch.cat(found).cpu().numpy(); found = []
     if found: yield torch.cat(found).cpu().numpy()
