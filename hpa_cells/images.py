@@ -18,16 +18,17 @@ from .files import HpaCellsError, is_url
 
 # %% ../nbs/04_images.ipynb #bf709317
 class FieldError(HpaCellsError):
-    "An image file or a field that is not what it should be; the message names it and says what to do."
+    "An invalid image file or field; the message names it and proposes a remedy."
 
 # %% ../nbs/04_images.ipynb #f7e59891
 @contextmanager
 def _reading(name):
+    "Turn any exception of a decoder into a `FieldError`."
     try: yield
     except (FieldError, MemoryError): raise
     except Exception as e:
-        what = 'cannot be reached, or damaged' if is_url(name) else 'damaged, or of an unknown kind'
-        raise FieldError(f"{name}: {getattr(e, 'strerror', None) or f'{what} ({e})'}") from e
+        reason = 'cannot be reached, or damaged' if is_url(name) else 'damaged, or of an unknown kind'
+        raise FieldError(f"{name}: {getattr(e, 'strerror', None) or f'{reason} ({e})'}") from e
 
 def _tiff(file):
     import tifffile
@@ -37,63 +38,67 @@ def _pillow(file, kind):
     from PIL import Image
     return Image.open(file, formats=[kind])
 
-logging.getLogger('tifffile').addHandler(logging.NullHandler())     # what it would print is an error here
+logging.getLogger('tifffile').addHandler(logging.NullHandler())     # its warnings are errors here
 
 # %% ../nbs/04_images.ipynb #a37f9190
 def _header(file, size, name, max_bytes=6 * 2**26):
-    "Kind, height and width of an image in an open file, of which no more is read than needed."
+    "Kind, height and width of an image in an open file; only the header is read."
     head = file.read(26)
     file.seek(0)
     if head[:8] == b'\x89PNG\r\n\x1a\n' and head[12:16] == b'IHDR' and len(head) == 26:
         return 'png', int.from_bytes(head[20:24], 'big'), int.from_bytes(head[16:20], 'big')
     if head[:4] in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'):
         with _tiff(file) as tif: page = tif.pages[0]
-        return 'tiff', int(page.imagelength), int(page.imagewidth)     # in a damaged file they may be tuples or bytes
+        return 'tiff', int(page.imagelength), int(page.imagewidth)     # in a damaged file they are tuples or bytes
     if head[:3] == b'\xff\xd8\xff': return 'jpeg', *_pillow(file, 'JPEG').size[::-1]
     if head[:2] == b'\x1f\x8b': return _header(io.BytesIO(_unzip(file, name, max_bytes)), size, name, max_bytes)
-    raise FieldError(f"{name}: {'not a PNG, TIFF or JPEG; save it as one' if head else 'an empty file; fetch it anew'}")
+    problem = 'not a PNG, TIFF or JPEG; convert it to one' if head else 'an empty file; download or copy it again'
+    raise FieldError(f"{name}: {problem}")
 
 def _check_bytes(count, name, max_bytes):
     if count > max_bytes: raise FieldError(f"{name}: more than {max_bytes:,} bytes, too many for an image")
 
 def _unzip(file, name, max_bytes):
-    "What is in a gzip file, up to `max_bytes`."
+    "The content of a gzip file, up to `max_bytes`."
     data = gzip.GzipFile(fileobj=file).read(max_bytes + 1)
     _check_bytes(len(data), name, max_bytes)
-    if data[:2] == b'\x1f\x8b': raise FieldError(f"{name}: packed by gzip twice; unpack it once")
+    if data[:2] == b'\x1f\x8b': raise FieldError(f"{name}: compressed by gzip twice; unpack it once")
     return data
 
 # %% ../nbs/04_images.ipynb #a3b82f9f
 def _check_png(data, name):
-    "Every chunk of a PNG is there and has the right checksum."
+    "Check that every chunk of a PNG is present and has the right checksum."
     at, view, kind = 8, memoryview(data), b''
     while kind != b'IEND':
         end = at + 12 + int.from_bytes(view[at:at+4], 'big')
-        if end > len(data): raise FieldError(f"{name}: PNG cut short; fetch it anew")
+        if end > len(data): raise FieldError(f"{name}: PNG cut short; download or copy it again")
         kind = bytes(view[at+4:at+8])
         if zlib.crc32(view[at+4:end-4]) != int.from_bytes(view[end-4:end], 'big'):
-            raise FieldError(f"{name}: PNG damaged, wrong checksum in chunk {kind.decode('latin1')}; fetch it anew")
-        if kind == b'acTL': raise FieldError(f"{name}: an animated PNG; expected one image")
+            chunk = kind.decode('latin1')
+            raise FieldError(f"{name}: PNG damaged, wrong checksum in chunk {chunk}; download or copy it again")
+        if kind == b'acTL': raise FieldError(f"{name}: an animated PNG; save one image")
         at = end
 
 def _decode_png(data, name, max_bytes):
     _check_png(data, name)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None: raise FieldError(f"{name}: PNG damaged; fetch it anew")
+    if image is None: raise FieldError(f"{name}: PNG damaged; download or copy it again")
     return image
 
 # %% ../nbs/04_images.ipynb #98cc2459
 def _check_tiff(tif, data, name, max_bytes):
-    page, what = tif.pages[0], None
+    page, problem = tif.pages[0], None
     parts = list(zip(page.dataoffsets, page.databytecounts))
-    if len(tif.pages) > 1: what = f"{len(tif.pages)} pages; save each page as a file of its own"
-    elif page.bitspersample not in (8, 16) or page.sampleformat != 1: what = f"type {page.dtype}; save it in 8 or 16 bits"
-    elif page.axes not in ('YX', 'YXS', 'SYX') or page.samplesperpixel > 4: what = f"axes {page.axes}; save one image"
-    elif page.photometric not in (1, 2): what = f"numbers that mean {page.photometric!r}; save it as grey or RGB"
-    if what: raise FieldError(f"{name}: a TIFF with {what}")
+    if len(tif.pages) > 1: problem = f"{len(tif.pages)} pages; save each page as a separate file"
+    elif page.bitspersample not in (8, 16) or page.sampleformat != 1:
+        problem = f"type {page.dtype}; save it in 8 or 16 bits"
+    elif page.axes not in ('YX', 'YXS', 'SYX') or page.samplesperpixel > 4:
+        problem = f"axes {page.axes}; save one image"
+    elif page.photometric not in (1, 2): problem = f"photometric {page.photometric!r}; save it as grey or RGB"
+    if problem: raise FieldError(f"{name}: a TIFF with {problem}")
     if len(parts) != np.prod(page.chunked) or any(n == 0 or at + n > len(data) for at, n in parts):
-        raise FieldError(f"{name}: TIFF cut short; fetch it anew")
-    if page.compression in (8, 32946):     # deflate, which makes at most 1032 bytes of one
+        raise FieldError(f"{name}: TIFF cut short; download or copy it again")
+    if page.compression in (8, 32946):     # deflate: at most 1,032 bytes from one
         for at, n in parts:
             if 1032*n > max_bytes:
                 _check_bytes(len(zlib.decompressobj().decompress(data[at:at+n], max_bytes + 1)), name, max_bytes)
@@ -108,7 +113,8 @@ def _decode_tiff(data, name, max_bytes):
 
 # %% ../nbs/04_images.ipynb #2fc2daf8
 def _decode_jpeg(data, name, max_bytes):
-    if data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'): raise FieldError(f"{name}: JPEG cut short; fetch it anew")
+    if data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):
+        raise FieldError(f"{name}: JPEG cut short; download or copy it again")
     image = _pillow(io.BytesIO(data), 'JPEG')
     if image.mode not in ('L', 'RGB'): raise FieldError(f"{name}: a JPEG in {image.mode}; save it as grey or RGB")
     return np.array(image)
@@ -128,24 +134,24 @@ _max_pixels = 64 * 2**20
 
 def _read_open(file, size, name, max_pixels=_max_pixels):
     "Decode an open file of `size` bytes."
-    max_bytes = 6*max_pixels + 2**20     # RGB of 16 bits, and something for a header
+    max_bytes = 6*max_pixels + 2**20     # RGB of 16 bits and a header
     _check_bytes(size, name, max_bytes)
     data = file.read()
     if data[:2] == b'\x1f\x8b': data = _unzip(io.BytesIO(data), name, max_bytes)
     kind, height, width = _header(io.BytesIO(data), size, name, max_bytes)
     if not 0 < height*width <= max_pixels:
-        raise FieldError(f"{name}: claims {height:,} x {width:,} pixels; between 1 and {max_pixels:,} are read")
+        raise FieldError(f"{name}: claims {height:,} x {width:,} pixels; the limits are 1 and {max_pixels:,}")
     image = _brightness(_decoders[kind](data, name, max_bytes), name)
     if image.shape != (height, width) or image.dtype not in (np.uint8, np.uint16):
         raise FieldError(f"{name}: damaged, {image.dtype} {image.shape} instead of {height} x {width} in 8 or 16 bits")
     return image
 
 def read_image(
-    source,  # path of a PNG, TIFF or JPEG file, which may be packed by gzip; or the bytes in it
-    name: str = None,  # what errors call it; the path if not given
-    max_pixels: int = _max_pixels,  # an image that has or claims more is refused before it is decoded
-) -> np.ndarray:  # (H, W) uint8 or uint16, as in the file
-    "Read one channel, whole or not at all."
+    source: str | Path | bytes,  # PNG, TIFF or JPEG file, possibly compressed by gzip; or its bytes
+    name: str | None = None,  # name in error messages; default: the path
+    max_pixels: int = _max_pixels,  # a larger image is refused before it is decoded
+) -> np.ndarray:  # (H, W) uint8 or uint16, values as in the file
+    "Read one channel, completely or not at all."
     name = name or ('image' if isinstance(source, bytes) else str(source))
     with _reading(name), io.BytesIO(source) if isinstance(source, bytes) else open(Path(source), 'rb') as file:
         size = len(source) if isinstance(source, bytes) else os.fstat(file.fileno()).st_size
