@@ -41,7 +41,7 @@ def _list_folder(path):
         if e.is_dir() and e.name[0] != '.': yield e.name, os.listdir(e.path)
 
 def _list_url(url):
-    "The same for a folder elsewhere."
+    "The same for a remote folder."
     system, path = connect(url)
     system.invalidate_cache()
     def listed(folder): return [(e['name'].rstrip('/').rpartition('/')[2], e) for e in system.ls(folder, detail=True)]
@@ -61,7 +61,7 @@ def _list_zip(path, inside):
     folders = defaultdict(list)
     for name in _zip(path).namelist():
         if name.startswith('/') or '..' in name.split('/'):
-            raise FieldError(f"{path}: holds a file named {name!r}, which leads out of it; do not use it")
+            raise FieldError(f"{path}: contains a file named {name!r}, outside its own folder; do not use this zip")
         folder, _, base = name.rpartition('/')
         folders[folder].append(base)
     yield '', folders[inside]
@@ -69,7 +69,7 @@ def _list_zip(path, inside):
         if folder != inside and folder.rpartition('/')[0] == inside: yield folder[len(inside):].lstrip('/'), names
 
 def _split(source):
-    "A folder and None; or a zip, or a URL, and the folder inside it, '' for none."
+    "A folder and None; or a zip or URL and the folder inside it, '' for none."
     if is_url(source): return source.rstrip('/'), ''
     path = Path(source)
     for p in (path, *path.parents):
@@ -87,8 +87,8 @@ def _pick(names, ID, source, missing):
         files[colour] = name
     absent = [c for c in channels if c not in files]
     if absent and missing == 'error':
-        what = f"field {ID} has no {' and no '.join(absent)}"
-        raise FieldError(f"{source}: {what}; add {ID}_{absent[0]}.png, or open with missing='zeros'")
+        problem = f"field {ID} has no {' and no '.join(absent)}"
+        raise FieldError(f"{source}: {problem}; add {ID}_{absent[0]}.png, or open with missing='zeros'")
     return {c: files[c] for c in channels if c in files}
 
 # %% ../nbs/05_fields.ipynb #17f5503d
@@ -101,7 +101,7 @@ def _stack(images):
         if field is None: field, first = np.zeros((4, *image.shape), image.dtype), name
         if image.shape != field.shape[1:]:
             sizes = "{} x {} pixels, but {} has {} x {}".format(*image.shape, first, *field.shape[1:])
-            raise FieldError(f"{name}: {sizes}; the channels of a field must be of one size")
+            raise FieldError(f"{name}: {sizes}; the channels of a field must have the same size")
         if image.dtype != field.dtype: field, image = _to_uint16(field), _to_uint16(image)
         field[channels.index(colour)] = image
     return field
@@ -111,28 +111,29 @@ def _full_name(path, inside, name=''):
 
 @contextmanager
 def _open_member(path, inside, name):
-    "An open file in a folder, a zip or elsewhere, its size in bytes, and its full name; errors while it is open get that name."
+    "An open file of a folder, zip or URL, its size in bytes, its full name; errors while it is open get this name."
     label = _full_name(path, inside, name)
     with _reading(label):
         if inside is None:
             with open(label, 'rb') as file: yield file, os.fstat(file.fileno()).st_size, label
         elif isinstance(path, str):
             system, folder = connect(path)
-            # small blocks: for the size, only a header is fetched; a whole file comes in one piece all the same
-            with system.open(_full_name(folder, inside, name), 'rb', block_size=2**16) as file: yield file, file.size or 0, label
+            # small blocks: for the size, only a header is fetched; a whole file is fetched in one piece all the same
+            with system.open(_full_name(folder, inside, name), 'rb', block_size=2**16) as file:
+                yield file, file.size or 0, label
         else:
             info = _zip(path).getinfo(f'{inside}/{name}'.lstrip('/'))
-            if info.flag_bits & 1: raise FieldError(f"{label}: is encrypted; unpack the zip with its password")
+            if info.flag_bits & 1: raise FieldError(f"{label}: encrypted; unpack the zip with its password")
             with _zip(path).open(info) as file: yield file, info.file_size, label
 
 # %% ../nbs/05_fields.ipynb #2a58f8be
 class Fields:
-    "The fields of a folder, a zip or a URL, as `open_fields` finds them; has `source` and `ids` (sorted)."
+    "The fields of a folder, zip or URL, as found by `open_fields`; has `source` and `ids` (sorted)."
     def __init__(self,
-        path,  # Path of a folder or zip; or a URL
-        inside,  # None for a folder; the folder inside the zip or the URL, '' for none
+        path: Path | str,  # path of a folder or zip, or URL
+        inside: str | None,  # folder inside the zip or URL, '' for none; None for a folder
         names: dict,  # ID -> names of its files
-        missing: str = 'error',  # a channel that is not there: 'error' or 'zeros'
+        missing: str = 'error',  # a missing channel is an 'error', or black ('zeros')
     ):
         self._path, self._inside, self._names, self._missing = path, inside, names, missing
         self.source, self.ids = _full_name(path, inside), sorted(names)
@@ -142,19 +143,19 @@ class Fields:
     def __repr__(self): return f'Fields: {len(self)} in {self.source}'
 
     def files(self, ID: str) -> dict:
-        "The files of field `ID`: colour -> name, in the order of `channels`."
+        "Return the files of a field: colour -> name, in the order of `channels`."
         return _pick(self._names_of(ID), ID, self.source, self._missing)
 
     def read(self, ID: str) -> np.ndarray:
-        "The field `ID`: (4, H, W) uint8 or uint16."
+        "Read a field: (4, H, W) uint8 or uint16."
         return _stack((c, f'{self.source}/{n}', self._call(_read_open, n)) for c, n in self.files(ID).items())
 
     def size(self, ID: str) -> tuple:
-        "Height and width of field `ID` in px, from the header of its first file."
+        "Return height and width of a field in px, from the header of its first file."
         return self._call(_header, next(iter(self.files(ID).values())))[1:]
 
-    def subset(self, ids) -> 'Fields':
-        "Only the fields `ids`."
+    def subset(self, ids: list) -> 'Fields':
+        "Return only some of the fields."
         return Fields(self._path, self._inside, {ID: self._names_of(ID) for ID in ids}, self._missing)
 
     def _names_of(self, ID):
@@ -165,22 +166,27 @@ class Fields:
         with _open_member(self._path, self._inside, name) as opened: return f(*opened)
 
 # %% ../nbs/05_fields.ipynb #db90e6ab
+def _list_source(path, inside):
+    "Pairs of a folder and the names in it."
+    if inside is None: return _list_folder(path)
+    return _list_url(path) if is_url(path) else _list_zip(path, inside)
+
 def open_fields(
-    source,  # a folder, a zip, a folder inside a zip (`a.zip/train`), or a URL (`s3://bucket/train`)
-    missing: str = 'error',  # a channel that is not there: 'error', or 'zeros' for a black one
-) -> Fields:  # the fields that are there, complete or not
-    "Find the fields of a folder, a zip or a URL; only names are looked at."
+    source: str | Path,  # folder, zip, folder inside a zip (`a.zip/train`) or URL (`s3://bucket/train`)
+    missing: str = 'error',  # a missing channel is an 'error', or black ('zeros')
+) -> Fields:  # complete and incomplete fields
+    "Find the fields of a folder, zip or URL by the names of their files."
     if missing not in ('error', 'zeros'): raise FieldError(f"missing={missing!r}: expected 'error' or 'zeros'")
     found = {}
     with _reading(source):
         path, inside = _split(source)
-        for folder, names in _list_folder(path) if inside is None else _list_url(path) if is_url(path) else _list_zip(path, inside):
+        for folder, names in _list_source(path, inside):
             if fields := _group(names): found[folder] = fields
             if '' in found: break
     if not found: raise FieldError(f"{source}: no fields; expected files such as <ID>_red.png, <ID>_green.png")
     if len(found) > 1:
-        folders = ', '.join(sorted(found))
-        raise FieldError(f"{source}: fields in its folders {folders}; name one, as {_full_name(path, inside, min(found))}")
+        folders, first = ', '.join(sorted(found)), _full_name(path, inside, min(found))
+        raise FieldError(f"{source}: fields in its folders {folders}; choose one: {first}")
     (folder, names), = found.items()
     if inside is None: return Fields(path/folder, None, names, missing)
     return Fields(path, f'{inside}/{folder}'.strip('/'), names, missing)
@@ -189,32 +195,33 @@ def open_fields(
 def to_uint8(
     image: np.ndarray,  # any shape, uint8 or uint16
 ) -> np.ndarray:  # uint8 of the same shape; 65535 becomes 255
-    "Brightness in 8 bits, by the type of the image and never by what is in it."
+    "Convert brightness to 8 bits, by the type of the image and not by its values."
     if image.dtype == np.uint8: return image
     if image.dtype != np.uint16: raise FieldError(f"an image of type {image.dtype}; expected uint8 or uint16")
     if not image.size: return image.astype(np.uint8)
     return cv2.convertScaleAbs(np.ascontiguousarray(image).reshape(1, -1), alpha=1/257).reshape(image.shape)
 
-# %% ../nbs/05_fields.ipynb #60b5953d
+# %% ../nbs/05_fields.ipynb #60b5953c
 def check_field(
-    field,  # is it (4, H, W) uint8 or uint16?
+    field,  # expected: (4, H, W) uint8 or uint16
     error: type = FieldError,  # class of the error
 ):
     "Raise `error` unless given a field."
     is_array = isinstance(field, np.ndarray)
     if not is_array or field.ndim != 3 or len(field) != 4 or not field.size or field.dtype not in (np.uint8, np.uint16):
-        what = f'{field.dtype} {field.shape}' if is_array else type(field).__name__
-        raise error(f"a field of {what}; expected an array (4, H, W) of uint8 or uint16")
+        found = f'{field.dtype} {field.shape}' if is_array else type(field).__name__
+        raise error(f"a field of {found}; expected an array (4, H, W) of uint8 or uint16")
 
+# %% ../nbs/05_fields.ipynb #60b5953d
 def _correlations(field):
-    "(4, 4) correlations of the channels, at about 512 px; not a number where a channel is blank."
+    "(4, 4) correlations of the channels, at about 512 px; nan where a channel is blank."
     step = max(1, max(field.shape[1:]) // 512)
     with np.errstate(all='ignore'): return np.corrcoef(field[:, ::step, ::step].reshape(4, -1).astype(np.float32))
 
 def field_flags(
     field: np.ndarray,  # (4, H, W) uint8 or uint16
 ) -> list:  # texts such as 'black', 'green is blank', 'yellow repeats blue'; empty for a normal field
-    "What is suspicious about a field."
+    "List the suspicious properties of a field."
     check_field(field)
     if not field.any(): return ['black']
     blank = [c.min() == c.max() for c in field]

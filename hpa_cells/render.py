@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from .images import FieldError
-from .fields import check_field, channels, to_uint8
+from .fields import channels, check_field, to_uint8
 
 # %% ../nbs/06_render.ipynb #2f169762
 _colours = dict(red=(1, 0, 0), green=(0, 1, 0), blue=(0, 0, 1), yellow=(1, 1, 0))
@@ -24,9 +24,9 @@ def _stretch(image, bright):
 def render_channel(
     field: np.ndarray,  # (4, H, W) uint8 or uint16
     colour: str,  # one of `channels`
-    bright: float = 99.8,  # this percentile of the brightness, 0..100, is shown at full brightness
+    bright: float = 99.8,  # percentile of brightness, 0..100, that is shown at full brightness
 ) -> np.ndarray:  # (H, W, 3) uint8, RGB
-    "One channel in its own colour."
+    "Render one channel in its own colour."
     check_field(field)
     if colour not in channels: raise FieldError(f"colour {colour!r}; expected one of {', '.join(channels)}")
     image = _stretch(field[channels.index(colour)], bright)
@@ -34,22 +34,22 @@ def render_channel(
 
 def render_rgb(
     field: np.ndarray,  # (4, H, W) uint8 or uint16
-    bright: float = 99.8,  # this percentile of each channel's brightness, 0..100, is shown at full brightness
-    yellow: float = 0.25,  # share of the yellow channel that is added to red and green, 0..1
+    bright: float = 99.8,  # percentile of each channel's brightness, 0..100, that is shown at full brightness
+    yellow: float = 0.25,  # share of the yellow channel added to red and green, 0..1
 ) -> np.ndarray:  # (H, W, 3) uint8, RGB
-    "A field in colours: microtubules red, protein green, nuclei blue, a touch of the endoplasmic reticulum in yellow."
+    "Render a field: microtubules red, protein green, nuclei blue, endoplasmic reticulum faint yellow."
     check_field(field)
     r, g, b, y = (_stretch(image, bright) for image in field)
     return cv2.merge([cv2.addWeighted(r, 1, y, yellow, 0), cv2.addWeighted(g, 1, y, yellow, 0), b])
 
 # %% ../nbs/06_render.ipynb #bfe480fd
 def show_images(
-    images,  # list of arrays: (H, W, 3) uint8 RGB, or (H, W), shown grey from its least to its greatest value
-    titles=None,  # list of texts above them
-    size: float = 3,  # width of a picture in inches
-    columns: int = None,  # pictures in a row; 6 at the most if not given
+    images: list,  # arrays: (H, W, 3) uint8 RGB; or (H, W), shown in grey from its lowest to its highest value
+    titles: list | None = None,  # text above each picture
+    size: float = 3,  # width of a picture, inches
+    columns: int | None = None,  # pictures in a row; default: at most 6
 ):
-    "Pictures side by side, in rows."
+    "Show pictures side by side, in rows."
     import matplotlib.pyplot as plt
     if not len(images): raise FieldError("no images to show")
     columns = min(columns or 6, len(images))
@@ -58,7 +58,7 @@ def show_images(
     axes = plt.subplots(rows, columns, figsize=(size*columns, height*rows), squeeze=False)[1].ravel()
     for ax in axes: ax.axis('off')
     for ax, image, title in zip(axes, images, titles or ['']*len(images)):
-        scale = min(1, 150*size / image.shape[1])     # more than the screen shows would only take time
+        scale = min(1, 150*size / image.shape[1])     # no more pixels than the screen can show
         if image.ndim == 3: image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         ax.imshow(image, cmap='gray')
         ax.set_title(title, fontsize=8, pad=2)
@@ -72,8 +72,8 @@ def _outlines(labels):
     width = max(1, round(max(labels.shape) / 1000))
     return (cv2.dilate(edges, np.ones((width, width), np.uint8)) if width > 1 else edges).view(bool)
 
-def _middles(labels):
-    "Number, y, x and area (all px) of each cell, at about 1024 px."
+def _centres(labels):
+    "Number, y, x and area (all px) of each cell, measured at about 1024 px."
     step = max(1, max(labels.shape) // 1024)
     y, x = np.nonzero(labels[::step, ::step])
     numbers, k, area = np.unique(labels[y*step, x*step], return_inverse=True, return_counts=True)
@@ -85,20 +85,21 @@ def _write_number(image, number, y, x, area, largest):
     if scale < 0.3: return
     (w, h), _ = cv2.getTextSize(text, font, scale, 1)
     width = max(1, round(1.5*scale))
-    for value, line in ((0, 3*width), (255, width)):     # white on a black rim
+    for value, line in ((0, 3*width), (255, width)):     # white with a black rim
         cv2.putText(image, text, (round(x - w/2), round(y + h/2)), font, scale, (value,)*3, line, cv2.LINE_AA)
 
+# %% ../nbs/06_render.ipynb #3261d14a
 def render_overlay(
     field: np.ndarray,  # (4, H, W) uint8 or uint16
-    labels: np.ndarray,  # label map (H, W), integers of any type
+    labels: np.ndarray,  # label map: (H, W) integers, 0 background, k = cell k
     numbers: bool = True,  # write the number of each cell
     bright: float = 99.8,  # as in `render_rgb`
 ) -> np.ndarray:  # (H, W, 3) uint8, RGB
-    "A field in colours with the outline and the number of each cell."
+    "Render a field with the outline and number of each cell."
     image = render_rgb(field, bright)
     if labels.shape != field.shape[1:] or labels.dtype.kind not in 'uib' or (labels.size and labels.min() < 0):
         raise FieldError(f"a label map of {labels.dtype} {labels.shape}; expected integers from 0, {field.shape[1:]}")
     image[_outlines(labels)] = 255
     if numbers:
-        for cell in zip(*_middles(labels)): _write_number(image, *cell, largest=max(0.4, max(labels.shape)/1024))
+        for cell in zip(*_centres(labels)): _write_number(image, *cell, largest=max(0.4, max(labels.shape)/1024))
     return image
