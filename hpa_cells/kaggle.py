@@ -8,7 +8,7 @@ __all__ = ['competition_slug', 'simulated_settings', 'KaggleError', 'Places', 'f
            'PartsRun', 'check_environment']
 
 # %% ../nbs/73_kaggle.ipynb #i7300000
-import json, os, shutil, tempfile, time, zlib
+import getpass, json, os, shutil, tempfile, time, zlib
 from collections import defaultdict
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,87 +22,94 @@ import pandas as pd
 from .files import HpaCellsError, atomic_path
 from .fields import open_fields
 from .simulate import simulate_dataset
-from .store import open_store
-from .run import OutOfTime, Run, stage_settings
+from .store import CellStore, open_store
+from .settings import settings_until
+from .run import OutOfTime, Run
 from . import __file__ as _package
 
 # %% ../nbs/73_kaggle.ipynb #baa48e0b
 class KaggleError(HpaCellsError):
-    "What Kaggle would refuse, or what is missing; the message says what to do."
+    "An input that Kaggle would refuse or that is missing; the message says what to do."
 
 @dataclass(frozen=True)
 class Places:
-    "Where a kernel reads and writes."
+    "The folders of a kernel."
     name: str  # the kernel's slug
-    input: Path  # what is attached; only read
-    working: Path  # what is kept when the kernel ends
-    temp: Path  # what is not kept
-    on_kaggle: bool
+    input: Path  # attached inputs, read-only
+    working: Path  # output, kept when the kernel ends
+    temp: Path  # discarded when the kernel ends
+    on_kaggle: bool  # False on any other machine
 
 def folders(
     name: str,  # the kernel's slug
 ) -> Places:
-    "The folders of a kernel, on Kaggle or elsewhere; those to write in are made."
+    "Find the folders of a kernel, and create those for its output."
     given, kaggle = os.environ.get('KAGGLE_FOLDERS'), Path('/kaggle')
     on_kaggle = not given and (kaggle/'input').is_dir()
-    base = Path(given) if given else kaggle if on_kaggle else Path(tempfile.gettempdir())/f'hpa_cells-kaggle-{os.getuid()}'
+    other = Path(tempfile.gettempdir())/f"hpa_cells-kaggle-{getattr(os, 'getuid', getpass.getuser)()}"
+    base = kaggle if on_kaggle else Path(given or other)
     working, temp = (base/kind if on_kaggle else base/kind/name for kind in ('working', 'temp'))
     for folder in (base/'input', working, temp): folder.mkdir(parents=True, exist_ok=True)
     return Places(name, base/'input', working, temp, on_kaggle)
 
 # %% ../nbs/73_kaggle.ipynb #491b331c
 def find_input(
-    places: Places,
+    places: Places,  # as from `folders`
     slug: str,  # of a competition, a dataset or another kernel
 ) -> Path:  # its folder
-    "The folder of something that is attached to the kernel."
-    looked = [places.input/slug, *(f for kind in ('competitions', 'datasets/*', 'notebooks/*') for f in sorted(places.input.glob(f'{kind}/{slug}')))]
+    "Find the folder of an input that is attached to the kernel."
+    mounts = [f'{kind}/{slug}' for kind in ('competitions', 'datasets/*', 'notebooks/*')]
+    looked = [places.input/slug, *(f for mount in mounts for f in sorted(places.input.glob(mount)))]
     if not places.on_kaggle and slug != places.name: looked.append(places.working.parent/slug)
     for folder in looked:
         if folder.is_dir(): return folder
-    raise KaggleError(f"{slug} is not in {places.input}; attach it to the notebook (Add Input, then its name), or name it in kernel-metadata.json")
+    raise KaggleError(f"{slug} is not in {places.input}; attach it to the notebook (Add Input, then its name), "
+                      "or name it in kernel-metadata.json")
 
 # %% ../nbs/73_kaggle.ipynb #355e33da
 competition_slug = 'hpa-single-cell-image-classification'
 simulated_settings = dict(crop_size=48, arch='resnet10t', epochs=4, pseudo_epochs=2, batch_size=16, lr=0.01, folds=0)
 
 def competition(
-    places: Places,
-    fields: int = 20,  # simulated training images, where there are no others
-    size: int = 256,  # their side in px
+    places: Places,  # as from `folders`
+    fields: int = 20,  # number of simulated training images
+    size: int = 256,  # their side, px
 ) -> Path:  # folder with train/, train.csv, test/, sample_submission.csv
-    "The competition's folder; away from Kaggle simulated images if it is not there."
+    "Find the competition's folder; on other machines simulate a missing one."
     try: folder = find_input(places, competition_slug)
     except KaggleError:
         if places.on_kaggle: raise
         folder = places.input/competition_slug
-    def missing(): return [name for name in ('train', 'test', 'sample_submission.csv', 'train.csv') if not (folder/name).exists()]
-    if missing() and (is_simulated(folder) or not folder.exists()): simulate_dataset(folder, fields=fields, size=size, classes=(0, 2, 7, 14, 16))
-    if missing(): raise KaggleError(f"{folder}: no {missing()[0]}; this is not the folder of the competition")
+    names = ('train', 'test', 'sample_submission.csv', 'train.csv')
+    def missing(): return [name for name in names if not (folder/name).exists()]
+    if missing() and (is_simulated(folder) or not folder.exists()):
+        simulate_dataset(folder, fields=fields, size=size, classes=(0, 2, 7, 14, 16))
+    if missing(): raise KaggleError(f"{folder}: no {missing()[0]}; expected the folder of the competition")
     return folder
 
 def is_simulated(
-    folder,  # as `competition` gives it
+    folder: str | Path,  # as from `competition`
 ) -> bool:
-    "Whether the images are simulated, which the truth beside them tells."
+    "Check whether the images are simulated, by the ground truth beside them."
     return (Path(folder)/'truth').is_dir()
 
 # %% ../nbs/73_kaggle.ipynb #1365feb8
 _imported = time.monotonic()
 
 def _process_age():
-    "Seconds since this process was started; not known: None."
+    "Seconds since this process started; None if unknown."
     try:
-        started = int(Path('/proc/self/stat').read_text().rsplit(')', 1)[1].split()[19])/os.sysconf('SC_CLK_TCK')
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - started if started else None
+        ticks = int(Path('/proc/self/stat').read_text().rsplit(')', 1)[1].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks/os.sysconf('SC_CLK_TCK') if ticks else None
     except (OSError, ValueError, IndexError, AttributeError): return None
 
 def seconds_left(
-    hours: float = 9.,  # that a kernel may take
-    margin: float = 0.5,  # hours to keep for the last task and for saving
-) -> float:  # seconds; 0 if none
-    "How long this process may still work, for `Run(budget=...)`."
-    if not 0 <= margin < hours: raise KaggleError(f"hours {hours}, margin {margin}; expected a margin of 0 or more, and less than the hours")
+    hours: float = 9.0,  # time limit of the session
+    margin: float = 0.5,  # hours reserved for the last task and for saving
+) -> float:  # seconds, at least 0
+    "Return how long this process can still work, for `Run(budget=...)`."
+    if not 0 <= margin < hours:
+        raise KaggleError(f"hours {hours}, margin {margin}: expected a margin of at least 0 and less than the hours")
     age, imported = _process_age(), time.monotonic() - _imported
     if age is None or not imported <= age < hours*3600: age = imported
     return max(0., (hours - margin)*3600 - age)
@@ -110,38 +117,39 @@ def seconds_left(
 # %% ../nbs/73_kaggle.ipynb #c25c87ec
 @contextmanager
 def in_time(
-    places: Places,
-):  # gives an object whose `done` is True when all within the context is
-    "Within the context a run may use up its budget; then it says how to go on."
+    places: Places,  # as from `folders`
+):  # gives an object with the attribute `done`: True if all work within the context is done
+    "Print how to resume if the budget of a run within the context is used up."
     work = SimpleNamespace(done=False)
     try:
         yield work
         work.done = True
     except OutOfTime as e:
-        print(f"{e}\nThe time of this kernel is used up before all is done. Save this version; then attach the kernel's own output ({places.name}) as a further input and "
-              "run it again: it goes on where it stopped.")
+        print(f"{e}\nThe time of this kernel is used up. To resume: save this version, attach the kernel's own output "
+              f"({places.name}) as an input, and run it again.")
 
 # %% ../nbs/73_kaggle.ipynb #0929f9b4
 def link_part(
-    source,  # folder with fields
+    source: str | Path,  # folder with fields
     part: int,  # 1 to `parts`
-    parts: int,  # how many there are
-    folder,  # folder for the links
+    parts: int,  # number of parts
+    folder: str | Path,  # folder for the links
 ) -> Path:  # that folder; `open_fields` opens it
-    "One of several equal parts of a folder of fields."
-    if not 1 <= part <= parts: raise KaggleError(f"part {part} of {parts}; expected 1 to {parts}")
-    if not Path(source).is_dir(): raise KaggleError(f"{source} is no folder; parts are made of a folder of images")
+    "Link one of several equal parts of a folder of fields."
+    if not 1 <= part <= parts: raise KaggleError(f"part {part} of {parts}: expected 1 to {parts}")
+    if not Path(source).is_dir(): raise KaggleError(f"{source} is not a folder; parts need a folder of images")
     images, folder = open_fields(source), Path(folder)
     chosen, images = set(images.ids[part - 1::parts]), Path(images.source)
     names = {name for name in os.listdir(images) if name.rpartition('_')[0] in chosen}
     folder.mkdir(parents=True, exist_ok=True)
-    if other := set(os.listdir(folder)) - names: raise KaggleError(f"{folder} holds {min(other)}, which is not of part {part} of {parts}; take another folder")
+    if other := set(os.listdir(folder)) - names:
+        raise KaggleError(f"{folder} holds {min(other)}, which is not in part {part} of {parts}; use another folder")
     for name in names - set(os.listdir(folder)): (folder/name).symlink_to((images/name).resolve())
     return folder
 
 # %% ../nbs/73_kaggle.ipynb #0a150d76
 def pack_masks(
-    run: Run,  # its label maps go into masks.zip; masks/ is removed
+    run: Run,  # its label maps move from masks/ into masks.zip
 ) -> Path:  # masks.zip
     "Put the label maps of a run into one file."
     path = run.folder/'masks.zip'
@@ -151,48 +159,59 @@ def pack_masks(
     shutil.rmtree(run.masks)
     return path
 
+def _check_members(path, files, folder, kinds):
+    "Raise an error if a file of a zip would leave the folder, or if all files together exceed the free space."
+    for m in files:
+        if not (folder/m.filename).resolve().is_relative_to(folder) or not m.filename.endswith(kinds):
+            raise KaggleError(f"{path}: file name {m.filename!r} is not allowed here; no file was unpacked")
+    needed, free = sum(m.file_size for m in files), shutil.disk_usage(Path(path).parent).free
+    if needed > free: raise KaggleError(f"{path}: needs {needed:,} bytes, but only {free:,} are free; make room")
+
 def unpack_zip(
-    path,  # zip file
-    folder,  # where its files go
-    kinds: str = '',  # what every name must end with
+    path: str | Path,  # zip file
+    folder: str | Path,  # folder for its files
+    kinds: str = '',  # required end of every name, such as '.png'
 ):
-    "Write the files of a zip; none of them leaves the folder."
+    "Unpack a zip; no file leaves the folder."
     folder = Path(folder).resolve()
     try:
         with ZipFile(path) as pack:
             files = [m for m in pack.infolist() if not m.is_dir()]
-            bad = [m.filename for m in files if not (folder/m.filename).resolve().is_relative_to(folder) or not m.filename.endswith(kinds)]
-            if bad: raise KaggleError(f"{path}: {bad[0]!r} is no name for a file here; nothing was unpacked")
-            needed, free = sum(m.file_size for m in files), shutil.disk_usage(Path(path).parent).free
-            if needed > free: raise KaggleError(f"{path}: {needed:,} bytes, but there is room for {free:,}")
+            _check_members(path, files, folder, kinds)
             for m in files:
-                (folder/m.filename).parent.mkdir(parents=True, exist_ok=True)
-                with atomic_path(folder/m.filename) as temporary, pack.open(m) as source, open(temporary, 'wb') as target: shutil.copyfileobj(source, target, 2**20)
-    except (BadZipFile, zlib.error, EOFError, NotImplementedError) as e: raise KaggleError(f"{path}: not a zip, or damaged ({e}); get it again") from None
+                (target := folder/m.filename).parent.mkdir(parents=True, exist_ok=True)
+                with atomic_path(target) as temporary, pack.open(m) as source, open(temporary, 'wb') as file:
+                    shutil.copyfileobj(source, file, 2**20)
+    except (BadZipFile, zlib.error, EOFError, NotImplementedError) as e:
+        raise KaggleError(f"{path}: not a zip, or damaged ({e}); download it again") from None
 
 # %% ../nbs/73_kaggle.ipynb #7d78843a
 def _copy_folder(source, target):
-    "Copy files, their times too (an index is known to be old by its time), but not who may write to them."
-    for path in sorted(p for p in source.rglob('*') if p.is_file() and p.name != '.lock'):
+    "Copy files and their times, which tell whether an index is outdated, but not their permissions."
+    for path in sorted(p for p in source.rglob('*') if p.is_file() and not p.name.startswith('.')):      # no locks
         copy, status = target/path.relative_to(source), path.stat()
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
         os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
 
+def _earlier_run(places, earlier):
+    "The run's folder in an attached kernel: an earlier version of this one, or the kernel `earlier`; None if neither."
+    try: source = find_input(places, places.name)
+    except KaggleError: source = find_input(places, earlier) if earlier else None
+    if source is None: return None
+    if not (source/'run').is_dir(): raise KaggleError(f"{source} has no folder run/; check that the kernel ended well")
+    return source/'run'
+
 def bring(
-    places: Places,
-    earlier: str | None = None,  # slug of the kernel whose run this one goes on with
+    places: Places,  # as from `folders`
+    earlier: str | None = None,  # slug of the kernel whose run this one continues
 ) -> Path:  # the run's folder, `run` in `places.working`
-    "Take over the run of an earlier version of this kernel if that is attached, or else of another kernel."
+    "Copy the run of an earlier version of this kernel, or of another kernel."
     run, half = places.working/'run', places.working/'run.half'
-    if not run.exists():
-        try: source = find_input(places, places.name)
-        except KaggleError: source = find_input(places, earlier) if earlier else None
-        if source:
-            if not (source/'run').is_dir(): raise KaggleError(f"{source} has no folder run/; did that kernel end well?")
-            shutil.rmtree(half, ignore_errors=True)
-            _copy_folder(source/'run', half)
-            half.rename(run)
+    if not run.exists() and (source := _earlier_run(places, earlier)):
+        shutil.rmtree(half, ignore_errors=True)
+        _copy_folder(source, half)
+        half.rename(run)
     if (run/'masks.zip').exists():
         unpack_zip(run/'masks.zip', run/'masks', '.png')
         (run/'masks.zip').unlink()
@@ -200,69 +219,83 @@ def bring(
 
 # %% ../nbs/73_kaggle.ipynb #ed0d37ec
 def show_output(
-    places: Places,
-    most_gb: float = 20.,  # what Kaggle keeps
-) -> pd.DataFrame:  # a row a folder or file: files, MB
-    "What the kernel leaves; an error if it is too much."
+    places: Places,  # as from `folders`
+    most_gb: float = 20.0,  # maximum that Kaggle keeps, GB
+) -> pd.DataFrame:  # one row per folder or file: files, MB
+    "List the output of the kernel; raise an error if it is too large."
     sizes = defaultdict(list)
     for path in places.working.rglob('*'):
-        if path.is_file() and not path.name.startswith('.'): sizes[Path(*path.relative_to(places.working).parts[:2]).as_posix()].append(path.stat().st_size)
-    table = pd.DataFrame({name: dict(files=len(s), MB=round(sum(s)/1e6, 1)) for name, s in sorted(sizes.items())}, index=['files', 'MB']).T
+        if not path.is_file() or path.name.startswith('.'): continue
+        sizes[Path(*path.relative_to(places.working).parts[:2]).as_posix()].append(path.stat().st_size)
+    rows = {name: dict(files=len(s), MB=round(sum(s)/1e6, 1)) for name, s in sorted(sizes.items())}
     total = sum(map(sum, sizes.values()))
-    if total > most_gb*1e9: raise KaggleError(f"{places.working} holds {total/1e9:.1f} GB, and Kaggle keeps {most_gb:g}; remove something, or divide the work into more parts")
-    return table.astype(dict(files=int))
+    if total > most_gb*1e9:
+        raise KaggleError(f"{places.working} holds {total/1e9:.1f} GB, and Kaggle keeps {most_gb:g}; remove files, "
+                          "or divide the work into more parts")
+    return pd.DataFrame(rows, index=['files', 'MB']).T.astype(dict(files=int))
 
 # %% ../nbs/73_kaggle.ipynb #7f6763fe
 def _read_part(folder):
-    "The settings of a finished part: those of segmenting and cropping."
+    "The segmentation and crop settings of a finished part."
     try: settings, stages = (json.loads((folder/name).read_text()) for name in ('settings.json', 'stages.json'))
-    except (OSError, ValueError): raise KaggleError(f"{folder}: not the folder of a run; expected settings.json and stages.json in it") from None
+    except (OSError, ValueError):
+        raise KaggleError(f"{folder}: not a run's folder; expected settings.json and stages.json in it") from None
     if not all(stages.get(stage, {}).get('done') for stage in ('segment', 'crop')):
         raise KaggleError(f"{folder}: not finished; run its kernel again, with its own output attached")
-    return {name: settings['settings'][name] for stage in ('segment', 'crop') for name in stage_settings[stage].split()}
+    return {name: settings['settings'][name] for name in settings_until('crop')}
+
+def _same_settings(parts, options):
+    "The settings that all parts share; an error if parts differ from each other or from `options`."
+    first, *others = [(part, _read_part(part)) for part in parts]
+    for name, value in first[1].items():
+        for part, settings in others:
+            if settings[name] != value:
+                raise KaggleError(f"{name} is {value!r} in {first[0]} and {settings[name]!r} in {part}; "
+                                  "run one of them again")
+        if options.get(name, value) != value:
+            raise KaggleError(f"{name} is {options[name]!r}, but the parts were made with {value!r}")
+    return first[1]
 
 class PartsRun(Run):
     "A run on the cells of several other runs, which are only read."
     def __init__(self,
-        folder,  # the run's own folder
-        parts,  # folders of the other runs
+        folder: str | Path,  # the run's own folder
+        parts: list,  # folders of the other runs
         **options,  # of `Run`: budget, device, settings ...
     ):
         self.parts = [Path(p) for p in parts]
         if not self.parts: raise KaggleError("no parts; expected the folders of one or more runs")
-        made = [_read_part(p) for p in self.parts]
-        for name, value in made[0].items():
-            for part, other in zip(self.parts, made):
-                if other[name] != value: raise KaggleError(f"{name} is {value!r} in {self.parts[0]} and {other[name]!r} in {part}; make one of them anew")
-            if options.get(name, value) != value: raise KaggleError(f"{name} is {options[name]!r}, but the parts were made with {value!r}")
-        super().__init__(folder, **options | made[0])
+        super().__init__(folder, **options | _same_settings(self.parts, options))
 
-    def store(self): return open_store(*(p/'cells' for p in self.parts))
+    def store(self) -> CellStore:
+        "Open the stores of all parts as one."
+        return open_store(*(p/'cells' for p in self.parts))
 
 # %% ../nbs/73_kaggle.ipynb #3e67bd29
 _opencv = ('opencv-python-headless', 'opencv-python', 'opencv-contrib-python', 'opencv-contrib-python-headless')
 
 def _requirements():
+    "The requirements of hpa_cells, from its installed metadata or from the checkout's settings.ini."
     try: return [r for r in requires('hpa_cells') if 'extra ==' not in r]
-    except PackageNotFoundError:      # used from a checkout that was not installed
-        from configparser import ConfigParser
-        config = ConfigParser(delimiters='=')
-        if not config.read(Path(_package).parents[1]/'settings.ini'): raise KaggleError("hpa_cells is not installed; pip install it") from None
-        return config['DEFAULT']['requirements'].split()
+    except PackageNotFoundError: pass
+    from configparser import ConfigParser
+    config = ConfigParser(delimiters='=')
+    if not config.read(Path(_package).parents[1]/'settings.ini'):
+        raise KaggleError("hpa_cells is not installed; install it with pip")
+    return config['DEFAULT']['requirements'].split()
 
 def _version(name):
     with suppress(PackageNotFoundError): return version(name)
 
 def check_environment(
-    requirements: list | None = None,  # as pip writes them, 'numpy>=1.26'; without: those of hpa_cells
-    versions: dict | None = None,  # name -> version; without: what is installed
-) -> pd.DataFrame:  # a row a requirement: package, wanted, installed, ok
-    "Whether everything that the package needs is there."
+    requirements: list | None = None,  # such as 'numpy>=1.26'; None: the requirements of hpa_cells
+    versions: dict | None = None,  # name -> version; None: the installed versions
+) -> pd.DataFrame:  # one row per requirement: package, wanted, installed, ok
+    "Compare required with installed packages."
     from packaging.requirements import Requirement
-    rows = []
+    find, rows = versions.get if versions is not None else _version, []
     for r in map(Requirement, _requirements() if requirements is None else requirements):
-        names = _opencv if r.name in _opencv else (r.name,)
-        found = [v for n in names if (v := versions.get(n) if versions is not None else _version(n))]
+        found = [v for n in (_opencv if r.name in _opencv else (r.name,)) if (v := find(n))]
         good = [v for v in found if r.specifier.contains(v, prereleases=True)]
         rows.append((r.name, str(r.specifier), (good or found or [None])[0], bool(good)))
     return pd.DataFrame(rows, columns=['package', 'wanted', 'installed', 'ok'])
