@@ -6,6 +6,8 @@
 __all__ = ['balance_rows', 'balance_table', 'plot_balance', 'choose_cells', 'class_targets']
 
 # %% ../nbs/32_balance.ipynb #i3200000
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -14,7 +16,7 @@ from .dataset import DatasetError
 
 # %% ../nbs/32_balance.ipynb #710c4263
 def _class_weights(
-    counts,  # (C,) int: cells of each class
+    counts: Sequence,  # (C,) int: cells of each class
     rule: str = 'sqrt',  # 'equal', 'sqrt' or 'effective'
     beta: float = 0.999,  # for 'effective': 0 or more, and less than 1
 ) -> np.ndarray:  # (C,) float64: mean 1 over classes with cells, 0 for the others
@@ -56,7 +58,7 @@ def _capped(own, counts, targets, cap, floor, rng):
 
 # %% ../nbs/32_balance.ipynb #f20416c6
 def balance_rows(
-    label_sets,  # N label sets
+    label_sets: Iterable,  # N label sets
     cap: int | None = None,  # for rule 'cap': most cells per class; None: unlimited
     floor: int | None = None,  # for rule 'cap': repeat rarer classes up to this number of cells; None: no repeats
     seed: int = 0,  # random seed
@@ -80,8 +82,8 @@ def balance_rows(
 
 # %% ../nbs/32_balance.ipynb #e6c85f83
 def balance_table(
-    label_sets,  # N label sets
-    rows,  # (M,) int: positions in `label_sets`, as from `balance_rows`
+    label_sets: Iterable,  # N label sets
+    rows: np.ndarray,  # (M,) int: positions in `label_sets`, as from `balance_rows`
 ) -> pd.DataFrame:  # one row per class: name, before, different (without repeats), after
     "Count the cells of each class before and after a choice of rows."
     targets, rows = labels_to_targets(list(label_sets)).astype(int), np.asarray(rows, int)
@@ -89,8 +91,8 @@ def balance_table(
     return pd.DataFrame(dict(name=class_names, **counts)).rename_axis('class')
 
 def plot_balance(
-    label_sets,  # N label sets
-    rows,  # (M,) int: positions in `label_sets`, as from `balance_rows`
+    label_sets: Iterable,  # N label sets
+    rows: np.ndarray,  # (M,) int: positions in `label_sets`, as from `balance_rows`
     title: str = 'Cells of each class',
     ax=None,  # matplotlib axes; None: a new figure
 ):  # the axes
@@ -148,9 +150,9 @@ def _check_choice(cell_labels, target, per_image, sure):
 # %% ../nbs/32_balance.ipynb #cf868401
 def choose_cells(
     cell_labels: pd.DataFrame,  # table of cell labels: ID, Label; N rows
-    target,  # most cells of each class: one number, or 19
-    confidence=None,  # (N,) float: the surest cells are taken, as in `p` of pseudo-labels; None: random cells
-    embeddings=None,  # (N, D) numbers that describe a cell: a varied choice among the surest; None: the surest
+    target: float | Sequence,  # most cells of each class: one number, or 19
+    confidence: np.ndarray | None = None,  # (N,) float: take the surest cells; None: random cells
+    embeddings: np.ndarray | None = None,  # (N, D): take varied cells among the surest; None: the surest
     per_image: int | None = None,  # most cells of one image, its rarest classes first; None: unlimited
     sure: float = 3,  # variety is sought among `sure` times as many cells as needed, 1 or more
     seed: int = 0,  # random seed, which decides between equals
@@ -173,7 +175,7 @@ def choose_cells(
 
 # %% ../nbs/32_balance.ipynb #e8bcc700
 def class_targets(
-    counts,  # (C,) int: cells of each class
+    counts: Sequence,  # (C,) int: cells of each class
     total: int,  # cells wanted in total, 0 or more
     rule: str = 'sqrt',  # 'equal', 'sqrt' or 'effective'
     beta: float = 0.999,  # for 'effective'

@@ -8,6 +8,7 @@ __all__ = ['target_columns', 'probability_columns', 'DatasetError', 'check_cell_
            'PseudoError']
 
 # %% ../nbs/30_dataset.ipynb #i3000000
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +146,7 @@ def join_cell_labels(
 def single_label_cells(
     cells: pd.DataFrame,  # cell table: ID, cell
     labels: pd.DataFrame,  # label table: ID, Label (label set)
-    leave_out=(),  # class ids whose images are skipped
+    leave_out: Collection[int] = (),  # class ids whose images are skipped
 ) -> pd.DataFrame:  # table of cell labels, source `single`, in the order of `cells`
     "Label all cells of images with exactly one label."
     sets = dict(zip(labels['ID'], labels['Label']))

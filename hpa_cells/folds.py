@@ -6,6 +6,8 @@
 __all__ = ['make_folds', 'fold_table', 'plot_folds', 'fingerprint', 'Fingerprints', 'find_duplicates', 'duplicate_groups']
 
 # %% ../nbs/31_folds.ipynb #i3100000
+from collections.abc import Iterable, Sequence
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -41,12 +43,12 @@ def _assign_folds(counts, order, n_folds):
 
 # %% ../nbs/31_folds.ipynb #b2334e01
 def make_folds(
-    label_sets,  # N label sets
-    groups=None,  # N group names (sample, antibody ...); groups are never divided. None: every image is a group
+    label_sets: Iterable,  # N label sets
+    groups: Sequence | None = None,  # N group names (sample, antibody ...); None: every image is a group
     n_folds: int = 5,  # number of folds, 2..127
     seed: int = 0,  # random seed, which decides between equals
 ) -> np.ndarray:  # (N,) int8: fold of each image, 0..n_folds-1
-    "Divide images into folds, with every class spread as evenly as the groups allow."
+    "Divide images into folds without dividing groups, with every class spread as evenly as possible."
     label_sets = list(label_sets)
     if groups is not None and len(groups) != len(label_sets):
         raise DatasetError(f"{len(groups)} groups for {len(label_sets)} label sets")
@@ -60,8 +62,8 @@ def make_folds(
 
 # %% ../nbs/31_folds.ipynb #03097cd2
 def fold_table(
-    label_sets,  # N label sets
-    folds,  # (N,) int: fold of each image
+    label_sets: Iterable,  # N label sets
+    folds: np.ndarray,  # (N,) int: fold of each image
 ) -> pd.DataFrame:  # one row per class: name, images, one column per fold (0, 1 ...), missing
     "Count the images of each class in each fold."
     targets, folds = labels_to_targets(list(label_sets)).astype(int), np.asarray(folds)
@@ -73,8 +75,8 @@ def fold_table(
 
 # %% ../nbs/31_folds.ipynb #ff54b98d
 def plot_folds(
-    label_sets,  # N label sets
-    folds,  # (N,) int: fold of each image
+    label_sets: Iterable,  # N label sets
+    folds: np.ndarray,  # (N,) int: fold of each image
     ax=None,  # matplotlib axes; None: a new figure
 ):  # the axes
     "Plot the share of each class in each fold, one dot per fold; the line marks an even share."
@@ -117,7 +119,7 @@ def _overlap(dy, dx):
 class Fingerprints:
     "Fingerprints of images, ready for comparison."
     def __init__(self,
-        ids,  # N IDs
+        ids: Iterable,  # N IDs
         prints: np.ndarray,  # (N, 4, 20, 20) float32, as from `fingerprint`
     ):
         self.ids, self.prints = np.array([*ids], object), np.asarray(prints, np.float32)
@@ -141,7 +143,7 @@ def _similarity(some, start, stop, others, first):
 
 # %% ../nbs/31_folds.ipynb #3f310007
 def find_duplicates(
-    ids,  # N IDs
+    ids: Iterable,  # N IDs
     fingerprints: np.ndarray,  # (N, 4, 20, 20) float32: their fingerprints
     least: float = 0.75,  # least similarity of near-duplicates, more than 0, at most 1
     known: Fingerprints | None = None,  # compare the N images with these; None: with each other
@@ -160,9 +162,9 @@ def find_duplicates(
 
 # %% ../nbs/31_folds.ipynb #8a7b3789
 def duplicate_groups(
-    ids,  # N IDs
+    ids: Iterable,  # N IDs
     pairs: pd.DataFrame,  # ID and other, as from `find_duplicates`
-    groups=None,  # N known group names; None: every image is a group
+    groups: Sequence | None = None,  # N known group names; None: every image is a group
 ) -> np.ndarray:  # (N,) int: equal numbers for images of one group, as `make_folds` expects
     "Merge near-duplicates and known groups into groups that must not be divided."
     from scipy.sparse import coo_array
