@@ -9,31 +9,31 @@ __all__ = []
 import cv2
 import numpy as np
 
-from .shapes import _level, _way
+from .shapes import _direction, _level
 
 # %% ../nbs/08_patterns.ipynb #fe1b4a41
 def _cloud(rng, shape, grain):
-    "Smooth noise around 0 with a spread of nearly 1; `grain` in pixels."
+    "Return smooth noise (h, w) with mean 0 and a standard deviation of about 0.8; `grain` in pixels."
     coarse = rng.standard_normal([int(n/max(grain, 1))+3 for n in shape], np.float32)
     return cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 def _pick(rng, weights, n):
-    "n points (n, 2) y, x drawn with these weights; none if all are 0."
+    "Return n points (n, 2) y, x drawn with these weights (h, w); no points if all weights are 0."
     total = np.cumsum(weights, dtype=np.float64)
     at = np.searchsorted(total, rng.uniform(0, total[-1], n)) if total[-1] > 0 else np.zeros(0, int)
     return np.stack(np.divmod(at, weights.shape[1]), 1) + rng.uniform(0, 1, (len(at), 2))
 
 def _dots(rng, weights, n, radius, spread=0.3):
-    "n round dots where the weights are; `radius` in pixels."
+    "Return an image (h, w) of n round dots, placed with these weights; `radius` in pixels."
     layers = np.zeros((2, *weights.shape), np.uint8)
     for i, (y, x) in enumerate(_pick(rng, weights, n)):
         r = radius*np.exp(rng.normal(0, spread))
-        grey = rng.uniform(0.5, 1)*min(1, r*r/0.6)          # a dot of less than a pixel fills it in part
+        grey = rng.uniform(0.5, 1)*min(1, r*r/0.6)          # a dot smaller than a pixel is darker
         cv2.circle(layers[i % 2], (int(x*16)-8, int(y*16)-8), max(int(r*16), 8), int(255*grey), -1, cv2.LINE_AA, 4)
     return layers.sum(0, dtype=np.float32)/255
 
 def _fibres(paths, shape, thickness=1, layers=4):
-    "Draws paths (n, steps, 2); where they cross it is brighter."
+    "Return an image (h, w) of paths (n, steps, 2); crossings are brighter."
     points = np.round(paths[..., ::-1]*16 - 8).astype(np.int32)
     total, thickness = np.zeros(shape, np.float32), max(1, round(thickness))
     for i in range(layers):
@@ -46,7 +46,7 @@ def _blur(image, sigma): return cv2.GaussianBlur(image, (0, 0), sigma) if sigma 
 def _distance(mask): return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
 
 class _Cell:
-    "Geometry of cell k in its box, at the resolution at which it is drawn."
+    "Geometry of cell k in its box, at the resolution of the label maps."
     def __init__(self, shape, line, cells, nuclei, k, scale):
         self.box = box = shape.box(cells.shape, scale)
         corner = np.array([s.start for s in box])
@@ -66,28 +66,28 @@ class _Cell:
     def fibres(self, paths, thickness=0.): return _fibres(paths, self.shape, thickness*self.d)
 
     def near(self, at, size):
-        "A soft spot around a point; `size` in diameters."
+        "Return a soft spot (h, w) around a point; `size` in cell diameters."
         y, x = (np.arange(n, dtype=np.float32) + (0.5-float(c)) for n, c in zip(self.shape, at))
         return np.exp(-(y[:, None]**2 + x[None]**2)/(2*(size*self.d)**2))
 
 # %% ../nbs/08_patterns.ipynb #8fe138a9
 def _grow(rng, c, start, angle, length, wiggle, steps=24):
-    "Paths (n, steps, 2) of fibres that grow from `start` (n, 2); `length` in diameters, `wiggle` in radians a step."
+    "Return paths (n, steps, 2) of fibres from `start` (n, 2); `length` in diameters, `wiggle` in radians per step."
     at, paths = start, [start]
     for _ in range(steps-1):
-        way = _way(angle)
+        way = _direction(angle)
         for (centre, radii), sign, low, high in zip(c.stars, (1, -1), (0.7, -1.3), (0.95, -1.02)):
             out = at - centre
             level = sign*_level(*out.T, radii)
             out = sign*out/np.maximum(np.hypot(*out.T), 1e-6)[:, None]
             way = way - (np.clip((level-low)/(high-low), 0, 1)*np.maximum((way*out).sum(1), 0))[:, None]*out
         angle = np.arctan2(*way.T) + rng.normal(0, wiggle, len(at))
-        at = at + length*c.d/steps*_way(angle)
+        at = at + length*c.d/steps*_direction(angle)
         paths.append(at)
     return np.stack(paths, 1)
 
 def _tubules(rng, c):
-    "Microtubules: some from the centrosome outwards, some around the nucleus, some along the cell."
+    "Return microtubules (h, w): from the centrosome outwards, around the nucleus, and along the cell."
     n = int(20 + 0.35*min(c.d, 220))
     k = int(n*c.line.radial)
     others = _pick(rng, c.own*np.exp(-c.away/0.15)*(1-0.7*c.nucleus), n-k)
@@ -98,10 +98,11 @@ def _tubules(rng, c):
     angle = np.where(rng.uniform(size=n) < 0.5, around, along)
     angle[:k] = rng.uniform(-np.pi, np.pi, k)
     lines = c.fibres(_grow(rng, c, start, angle, 0.9, c.line.curl))
-    return (lines + 0.3*_blur(lines, 0.03*c.d))*c.own*(1-0.7*c.nucleus)*(0.25+0.75*np.exp(-c.away/c.line.reach))
+    fading = 0.25 + 0.75*np.exp(-c.away/c.line.reach)
+    return (lines + 0.3*_blur(lines, 0.03*c.d))*c.own*(1-0.7*c.nucleus)*fading
 
 def _spindle(rng, c):
-    "A mitotic spindle: fibres that bow from pole to pole, and some rays."
+    "Return a mitotic spindle (h, w): curved fibres from pole to pole, and rays around the poles."
     t = np.linspace(0, 1, 16)[:, None]
     a, b = c.centrosome
     across = (b-a)[::-1]*(-1, 1)
@@ -111,17 +112,17 @@ def _spindle(rng, c):
 
 # %% ../nbs/08_patterns.ipynb #41cc373d
 def _reticulum(rng, c):
-    "The endoplasmic reticulum: a fine net with holes, dense at the nucleus."
+    "Return the endoplasmic reticulum (h, w): a fine net with holes, dense at the nucleus."
     net = np.exp(-(c.cloud(rng, 0.018)/0.7)**2) + 0.35*np.exp(-c.cloud(rng, 0.04)**2)
     holes = 1/(1+np.exp(-5*(c.cloud(rng, 0.05)+1.2)))
     thick = c.own*(1-np.exp(-c.depth/0.03))*np.exp(-c.away/(0.8*c.line.reach))*(1-0.85*c.nucleus)
     return thick*(0.25+0.75*net)*holes + 0.25*np.exp(-(c.away/0.015)**2)*(1-c.nucleus)*c.own
 
 def _furnish(rng, c):
-    "Puts the landmarks into a cell."
+    "Add nucleoli, centrosomes, microtubules and ER to a cell and return it."
     n = 0 if c.mitotic else 1 + rng.poisson(c.line.nucleoli-1)
     c.nucleoli = _blur(c.dots(rng, c.inner > 0.05, n, 0.035), 0.4+0.004*c.d).clip(0, 0.5)*2*c.nucleus
-    if c.mitotic: c.centrosome = c.nucleus_at + np.outer([1, -1], _way(c.angle))*0.22*c.d
+    if c.mitotic: c.centrosome = c.nucleus_at + np.outer([1, -1], _direction(c.angle))*0.22*c.d
     else: c.centrosome = np.vstack([_pick(rng, c.own*np.exp(-((c.away-0.05)/0.015)**2), 1), c.nucleus_at])[:1]
     c.tubules, c.reticulum = (_spindle if c.mitotic else _tubules)(rng, c), _reticulum(rng, c)
     return c
@@ -152,7 +153,7 @@ def _intermediate_filaments(rng, c):
 def _actin(rng, c):
     start = _pick(rng, c.own, 30)
     angle = c.angle + rng.normal(0, 0.09, len(start))
-    way = _way(angle)*(rng.uniform(0.2, 0.7, len(start))*c.d)[:, None]
+    way = _direction(angle)*(rng.uniform(0.2, 0.7, len(start))*c.d)[:, None]
     lines = c.fibres(start[:, None] + np.linspace(-0.5, 0.5, 4)[:, None]*way[:, None], 0.008)
     edge = np.exp(-(c.depth/0.02)**2)*(0.8+0.4*c.cloud(rng, 0.1)).clip(0)
     return c.own*(0.8*lines + 0.7*edge + 0.12*c.cytoplasm)
@@ -179,9 +180,10 @@ def _vesicles(rng, c):
     return 1.2*c.dots(rng, where, rng.integers(50, 140), 0.008, 0.4) + 0.05*c.cytoplasm
 def _negative(rng, c): return np.zeros(c.shape, np.float32)
 
-_patterns = [_nucleoplasm, _nuclear_membrane, _nucleoli, _fibrillar_centers, _speckles, _nuclear_bodies, _endoplasmic_reticulum,
-             _golgi, _intermediate_filaments, _actin, _microtubules, _microtubules, _centrosome, _membrane, _mitochondria,
-             _aggresome, _cytosol, _vesicles, _negative]
+# by class; class 11, the mitotic spindle, is the microtubules of a dividing cell
+_patterns = [_nucleoplasm, _nuclear_membrane, _nucleoli, _fibrillar_centers, _speckles, _nuclear_bodies,
+             _endoplasmic_reticulum, _golgi, _intermediate_filaments, _actin, _microtubules, _microtubules, _centrosome,
+             _membrane, _mitochondria, _aggresome, _cytosol, _vesicles, _negative]
 
 # %% ../nbs/08_patterns.ipynb #a0939616
 def _chromatin(rng, c):
@@ -189,7 +191,7 @@ def _chromatin(rng, c):
     return c.nucleus*((1.4 if c.mitotic else 0.75) + grain).clip(0)*(1-0.65*c.nucleoli)
 
 def _fill(rng, c, labels, strengths, signal):
-    "The four channels (4, h, w) float32 of one cell that shows these labels."
+    "Return the four channels (4, h, w) float32 of one cell with these labels."
     bright = np.exp(rng.normal(0, [0.25, 0.35, 0.15, 0.25]))
     haze = c.line.haze*(rng.uniform(0.5, 1.5)*c.body + rng.uniform(0, 1)*c.nucleus)
     sharp, chromatin, seed = rng.uniform() > 0.1, _chromatin(rng, c), rng.integers(0, 2**31, 2).tolist()

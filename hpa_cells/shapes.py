@@ -6,6 +6,7 @@
 __all__ = ['SimulateError', 'draw_label_sets']
 
 # %% ../nbs/07_shapes.ipynb #i0700000
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -17,48 +18,52 @@ from .classes import NEGATIVE, n_classes
 
 # %% ../nbs/07_shapes.ipynb #b5287f4a
 class SimulateError(HpaCellsError):
-    "A wish that cannot be simulated; the message says what would be possible."
+    "Raised for parameters that cannot be simulated."
 
-_set_sizes = [10508, 8873, 2233, 190]     # images with one label, two, three, four
+_set_sizes = [10508, 8873, 2233, 190]     # images with 1, 2, 3 and 4 labels
 _alone = [1551, 221, 515, 549, 788, 636, 476, 719, 529, 300, 404, 1, 561, 880, 1054, 82, 906, 302, 34]
 _company = [353, 29.9, 68.2, 24.7, 22, 40.1, 10.2, 38.7, 14.9, 24.3, 14.1, 2.5, 40.4, 80.1, 32.8, 5.8, 189, 9.8, 0]
 
 def _check_labels(labels, alone=True):
-    "The label set of some class ids."
+    "Return class ids as a label set; with `alone`, Negative must be the only label."
     try: ids = frozenset(labels)
     except TypeError: ids = frozenset()
     if not ids or not ids <= set(range(n_classes)):
-        raise SimulateError(f"labels {labels!r}: expected class ids from 0 to {n_classes-1}, at least one, such as [0, 16]")
+        raise SimulateError(f"labels {labels!r}: expected class ids from 0 to {n_classes-1}, such as [0, 16]")
     if alone and NEGATIVE in ids and len(ids) > 1:
-        raise SimulateError(f"labels {labels!r}: {NEGATIVE} (Negative) cannot stand beside others")
+        raise SimulateError(f"labels {labels!r}: {NEGATIVE} (Negative) must be the only label of an image")
     return frozenset(map(int, ids))
 
-def _streams(seed, n):
-    "n independent random generators."
-    try: return [np.random.default_rng(s) for s in np.random.SeedSequence([seed] if seed is None else seed).spawn(n)]
-    except (TypeError, ValueError): raise SimulateError(f"seed {seed!r}: expected an integer >= 0, or several") from None
+def _generators(seed, n):
+    "Return n independent random generators."
+    try: children = np.random.SeedSequence([seed] if seed is None else seed).spawn(n)
+    except (TypeError, ValueError):
+        raise SimulateError(f"seed {seed!r}: expected an integer >= 0, or a sequence of them") from None
+    return [np.random.default_rng(child) for child in children]
 
 # %% ../nbs/07_shapes.ipynb #f8c1f0ee
-def _draw_others(rng, weights, k):
-    "k different classes, drawn with these weights; fewer if there are not so many."
+def _draw_classes(rng, weights, k):
+    "Return up to k different classes, drawn with these weights."
     k = min(k, np.count_nonzero(weights))
-    return frozenset(rng.choice(len(weights), k, replace=False, p=weights/weights.sum()).tolist()) if k else frozenset()
+    if not k: return frozenset()
+    return frozenset(rng.choice(len(weights), k, replace=False, p=weights/weights.sum()).tolist())
 
 def _draw_set(rng, alone, company, first):
-    "One label set; `first` is in it unless it is None."
+    "Return one label set; it contains `first` unless `first` is None."
     size = 1 + rng.choice(len(_set_sizes), p=np.divide(_set_sizes, sum(_set_sizes)))
     if first == NEGATIVE: return frozenset([first])
-    if first is None: return _draw_others(rng, alone if size == 1 else company, size)
-    return frozenset([first]) | _draw_others(rng, np.where(np.arange(n_classes) == first, 0, company), size-1)
+    if first is None: return _draw_classes(rng, alone if size == 1 else company, size)
+    return frozenset([first]) | _draw_classes(rng, np.where(np.arange(n_classes) == first, 0, company), size-1)
 
 def draw_label_sets(
-    n: int,  # how many
-    seed=0,  # integer >= 0, or several
-    classes=None,  # ids to draw from, each in its turn, some in company; None: all, as often as in the competition
-) -> list:  # n label sets
-    "Label sets for n images."
-    rng, = _streams(seed, 1)
-    if classes is None: return [_draw_set(rng, np.array(_alone), np.array(_company), None) for _ in range(n)]
+    n: int,  # number of images
+    seed: int | Iterable[int] = 0,  # random seed, >= 0
+    classes: Iterable[int] | None = None,  # classes to draw in turn, 0..18; None: all, as often as in the competition
+) -> list[frozenset]:  # n label sets
+    "Draw one label set per image."
+    rng, = _generators(seed, 1)
+    if classes is None:
+        return [_draw_set(rng, np.array(_alone), np.array(_company), None) for _ in range(n)]
     weights = np.isin(np.arange(n_classes), list(_check_labels(classes, alone=False)))
     turns = rng.permutation(np.flatnonzero(weights)).tolist()
     company = np.where(np.arange(n_classes) == NEGATIVE, 0, weights)
@@ -67,103 +72,110 @@ def draw_label_sets(
 # %% ../nbs/07_shapes.ipynb #45b1abfd
 _angles = np.linspace(-np.pi, np.pi, 720, endpoint=False)
 
-def _star(rng, radius, elongation, angle, roughness, smoothness=1.6):
-    "Radii (720,) of a rough ellipse; its mean radius is about `radius`."
+def _ellipse(rng, radius, elongation, angle, roughness, smoothness=1.6):
+    "Return the radii (720,) of a rough ellipse with the area of a circle of this radius."
     t, k = _angles - angle, np.arange(2, 32)
     waves = rng.normal(0, roughness, 30)/k**smoothness * np.cos(k*t[:, None] + rng.uniform(0, 2*np.pi, 30))
     return radius/np.sqrt(elongation*np.sin(t)**2 + np.cos(t)**2/elongation) * np.exp(waves.sum(1))
 
 def _tail(rng, angle, length=1., width=1.):
-    "Factors (720,) that draw an outline out in one direction."
+    "Return factors (720,) that pull an outline out in one direction."
     away = np.angle(np.exp(1j*(_angles-angle)))
     return 1 + length*rng.uniform(0.2, 1.4)*np.exp(-(away/(width*rng.uniform(0.1, 0.35)))**2)
 
 def _level(y, x, radii):
-    "How far out on a star around the origin points lie: 0 in its centre, 1 on its outline."
+    "Return how far out points are relative to an outline around the origin: 0 at the centre, 1 on the outline."
     at = ((np.arctan2(y, x) + np.pi)*(len(radii)/(2*np.pi))).astype(int) % len(radii)
     return np.hypot(y, x) / radii.astype(np.float32)[at]
 
 # %% ../nbs/07_shapes.ipynb #c40d26ba
-def _way(angle): return np.stack([np.sin(angle), np.cos(angle)], -1)     # y, x
+def _direction(angle): return np.stack([np.sin(angle), np.cos(angle)], -1)     # unit vectors y, x
 
 def _draw_line(rng):
-    "What the cells of a field have in common; lengths are shares of a cell's diameter."
+    "Return the properties that all cells of an image share; lengths are in cell diameters."
     return SimpleNamespace(
         elongation=1 + rng.gamma(1.5, 0.45),
         roughness=rng.uniform(0.1, 0.3),
-        tails=rng.choice([0.5, 2.5, 4]),      # how many a cell has, on average
-        blebs=rng.choice([0, 2, 12], p=[0.5, 0.3, 0.2]),      # how many small bumps, on average
+        tails=rng.choice([0.5, 2.5, 4]),      # mean number of tails per cell
+        blebs=rng.choice([0, 2, 12], p=[0.5, 0.3, 0.2]),      # mean number of small bumps per cell
         angle=rng.uniform(-np.pi, np.pi),
-        order=rng.choice([0, 0.5, 0.9]),      # share of the cells that point along `angle`
-        share=rng.uniform(0.14, 0.27),        # area of the nucleus in that of the cell
+        order=rng.choice([0, 0.5, 0.9]),      # share of cells aligned with `angle`
+        share=rng.uniform(0.14, 0.27),        # area of the nucleus / area of the cell
         lobes=rng.choice([0.1, 0.2, 0.45], p=[0.5, 0.35, 0.15]),      # roughness of the nucleus
-        nucleoli=rng.uniform(1.5, 4),         # how many, on average
-        reach=rng.uniform(0.25, 0.7),         # how far from the nucleus the cell is thick
-        radial=rng.uniform(0.2, 0.8),         # share of the microtubules that start at the centrosome
-        curl=rng.uniform(0.06, 0.3),          # how much they bend
-        haze=rng.gamma(2, 0.075))             # how much any antibody sticks to
+        nucleoli=rng.uniform(1.5, 4),         # mean number of nucleoli
+        reach=rng.uniform(0.25, 0.7),         # distance from the nucleus over which the cell gets thin
+        radial=rng.uniform(0.2, 0.8),         # share of microtubules that start at the centrosome
+        curl=rng.uniform(0.06, 0.3),          # bending of the microtubules
+        haze=rng.gamma(2, 0.075))             # unspecific staining of the antibodies
 
 # %% ../nbs/07_shapes.ipynb #6dc33472
 @dataclass
 class _Shape:
-    "Where a cell lies and how it is cut; lengths in pixels of the field."
+    "Position and outline of a cell, in pixels of the image."
     diameter: float
     angle: float
-    nucleus_at: np.ndarray  # y, x of the nucleus' centre
-    cell_at: np.ndarray     # y, x of the outline's centre
+    nucleus_at: np.ndarray  # y, x of the centre of the nucleus
+    cell_at: np.ndarray     # y, x of the centre of the outline
     nucleus: np.ndarray     # radii (720,)
     outline: np.ndarray     # radii (720,)
     mitotic: bool
 
     def box(self, shape, scale):
-        "Slices that hold the cell in a field of `shape`, drawn `scale` times as large."
+        "Return the slices of the cell in a label map of `shape`, drawn `scale` times as large."
         at, reach = self.cell_at*scale, self.outline.max()*scale + 2
         return tuple(slice(max(0, int(c-reach)), min(n, int(c+reach)+1)) for c, n in zip(at, shape))
 
     def levels(self, box, scale):
-        "Levels of the outline and of the nucleus in the box."
+        "Return the levels of the pixels of `box` in the outline and in the nucleus."
         y, x = (np.arange(s.start, s.stop, dtype=np.float32)+0.5 for s in box)
         return [_level((y/scale - float(at[0]))[:, None], (x/scale - float(at[1]))[None], radii)
                 for at, radii in ((self.cell_at, self.outline), (self.nucleus_at, self.nucleus))]
 
 # %% ../nbs/07_shapes.ipynb #71929b2a
-def _draw_shape(rng, line, at, diameter, mitotic):
-    "A cell of the line whose nucleus lies at `at`."
-    radius = diameter/2*np.exp(rng.normal(0, 0.13))
-    angle = line.angle + rng.normal(0, 0.2) if rng.uniform() < line.order else rng.uniform(-np.pi, np.pi)
-    if mitotic:
-        plate = _star(rng, 0.26*radius, 3.5, angle+np.pi/2, 0.12)
-        return _Shape(1.44*radius, angle, at, at, plate, _star(rng, 0.72*radius, 1.1, angle, 0.02), True)
-    elongation = line.elongation*np.exp(rng.normal(0, 0.15))
-    outline = _star(rng, radius, elongation, angle, line.roughness)
-    for i in range(rng.poisson(line.tails)):      # the first two at the ends of the cell
+def _draw_outline(rng, line, radius, elongation, angle):
+    "Return the outline (720,) of a cell: an ellipse of this radius with tails, then blebs."
+    outline = _ellipse(rng, radius, elongation, angle, line.roughness)
+    for i in range(rng.poisson(line.tails)):      # the first two tails are at the ends of the cell
         outline *= _tail(rng, angle + np.pi*i + rng.normal(0, 0.4) if i < 2 else rng.uniform(-np.pi, np.pi))
     outline *= radius/np.sqrt((outline**2).mean())
     for _ in range(rng.poisson(line.blebs)): outline *= _tail(rng, rng.uniform(-np.pi, np.pi), 0.2, 0.2)
-    size = radius*np.sqrt(line.share)*np.exp(rng.normal(0, 0.08))
-    nucleus = _star(rng, size, 1.15*elongation**0.5, angle + rng.normal(0, 0.2), line.lobes, 1.5)
-    shift = radius*rng.uniform(-0.2, 0.2)
-    return _Shape(2*radius, angle, at, at + shift*_way(angle), nucleus, np.maximum(outline, 1.15*nucleus+abs(shift)), False)
+    return outline
 
+def _draw_shape(rng, line, at, diameter, mitotic):
+    "Return a cell of the line with its nucleus at `at`."
+    radius = diameter/2*np.exp(rng.normal(0, 0.13))
+    angle = line.angle + rng.normal(0, 0.2) if rng.uniform() < line.order else rng.uniform(-np.pi, np.pi)
+    if mitotic:
+        plate = _ellipse(rng, 0.26*radius, 3.5, angle+np.pi/2, 0.12)
+        return _Shape(1.44*radius, angle, at, at, plate, _ellipse(rng, 0.72*radius, 1.1, angle, 0.02), True)
+    elongation = line.elongation*np.exp(rng.normal(0, 0.15))
+    outline = _draw_outline(rng, line, radius, elongation, angle)
+    size = radius*np.sqrt(line.share)*np.exp(rng.normal(0, 0.08))
+    nucleus = _ellipse(rng, size, 1.15*elongation**0.5, angle + rng.normal(0, 0.2), line.lobes, 1.5)
+    shift = radius*rng.uniform(-0.2, 0.2)
+    outline = np.maximum(outline, 1.15*nucleus + abs(shift))      # the nucleus stays inside
+    return _Shape(2*radius, angle, at, at + shift*_direction(angle), nucleus, outline, False)
+
+# %% ../nbs/07_shapes.ipynb #c0700002
 def _place(rng, shape, n, gap, clumping):
-    "n places (n, 2) y, x in the field, `gap` apart while there is room; a share `clumping` of them beside another."
+    "Return n positions (n, 2) y, x, if possible `gap` pixels apart; a share `clumping` of them next to another."
     places = np.zeros((n, 2))
     k = 0
     while k < n:
         at, angle = rng.uniform(0, 1, 2)*shape, rng.uniform(0, 2*np.pi)
-        if k and rng.uniform() < clumping: at = places[rng.integers(k)] + gap*rng.uniform(1, 1.4)*_way(angle)
+        if k and rng.uniform() < clumping: at = places[rng.integers(k)] + gap*rng.uniform(1, 1.4)*_direction(angle)
         if (at < 0).any() or (at >= shape).any() or (k and np.hypot(*(places[:k]-at).T).min() < gap): gap *= 0.998
         else: places[k], k = at, k+1
     return places
 
 # %% ../nbs/07_shapes.ipynb #71202d2c
 def _main_part(mask, y, x):
-    "The connected part of a mask that holds the point, or else the largest."
+    "Return the connected part of a mask that contains the point, or the largest part."
     n, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     return parts == (parts[y, x] or 1 + stats[1:, cv2.CC_STAT_AREA].argmax()) if n > 2 else mask
 
 def _label_maps(shapes, shape, scale):
-    "Label maps of cells and nuclei of a field of `shape`, drawn `scale` times as large."
+    "Return label maps of cells and nuclei of this shape, drawn `scale` times as large."
     cells, nuclei = np.zeros((2, *shape), np.uint16)
     least = np.ones(shape, np.float32)
     for k, s in enumerate(shapes, 1):
@@ -175,7 +187,7 @@ def _label_maps(shapes, shape, scale):
         nuclei[box][first] = np.where(nuclear < 1, k, 0)[first]
     for k, s in enumerate(shapes, 1):
         y, x = (min(int(c*scale), n-1) for c, n in zip(s.nucleus_at, shape))
-        nuclei[y, x] = cells[y, x] = k            # however small
+        nuclei[y, x] = cells[y, x] = k            # every cell has at least one pixel
         box = s.box(shape, scale)
         for labels in (cells, nuclei):
             own = labels[box] == k
