@@ -27,7 +27,7 @@ from .store import CellStore
 from .dataset import join_cell_labels, probability_columns, read_cell_labels
 from .explain import plot_ap
 from .settings import describe_allowed
-from .run import Run
+from .stages import Run
 from . import __version__
 
 # %% ../nbs/63_report.ipynb #3263873a
@@ -79,7 +79,7 @@ def plot_cells(
         row[0].text(-0.1, 0.5, f'{class_names[c]} {c}', fontsize=8, ha='right', va='center', transform=row[0].transAxes)
     return fig
 
-# %% ../nbs/63_report.ipynb #94f45827
+# %% ../nbs/63_report.ipynb #1434c400
 def _list_cells(predictions, least, most=28):
     "Return a line of text for each cell: its number, and its classes with their probabilities."
     lines = []
@@ -106,7 +106,7 @@ def plot_predictions(
     ax.text(0.52, 1, '\n'.join(lines), fontsize=7, va='top', transform=ax.transAxes)
     return ax
 
-# %% ../nbs/63_report.ipynb #c59b69bd
+# %% ../nbs/63_report.ipynb #ccf58d42
 def _pick_evenly(items: Sequence, n: int) -> list:
     "Return at most n of the items, evenly spread."
     return [items[round(i)] for i in np.linspace(0, len(items) - 1, min(n, len(items)))]
@@ -145,7 +145,7 @@ def _show_learning(self: Run, page, store, labels_csv):
         if history.exists(): page.figure(plot_history(pd.read_csv(history)).figure, f'Training of the model {name}')
     if self._last_model() != 'single': self._show_pseudo(page, store, single)
 
-# %% ../nbs/63_report.ipynb #5c93e4fc
+# %% ../nbs/63_report.ipynb #3214d0dd
 @patch
 def _show_pseudo(self: Run, page, store, single):
     "Add the pseudo-labels of the last round."
