@@ -140,7 +140,7 @@ class JournalError(HpaCellsError):
 
 def _is_whole(line):
     try: return isinstance(json.loads(line), dict)
-    except ValueError: return False
+    except (ValueError, RecursionError): return False
 
 def _end(file):
     "Position behind the last complete line of an open journal; an incomplete line is removed."
