@@ -6,7 +6,7 @@
 __all__ = ['FieldError', 'read_image']
 
 # %% ../nbs/04_images.ipynb #i0400000
-import gzip, io, logging, os, zlib
+import gzip, io, logging, os, re, stat, struct, zlib
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
@@ -38,6 +38,13 @@ def _pillow(file, kind):
     from PIL import Image
     return Image.open(file, formats=[kind])
 
+def _open_file(path):
+    "Open a file; a named pipe or a device is refused, because it may never end."
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise FieldError(f"{path}: not a regular file; copy its content to one")
+    return open(path, 'rb')
+
 logging.getLogger('tifffile').addHandler(logging.NullHandler())     # its warnings are errors here
 
 # %% ../nbs/04_images.ipynb #a37f9190
@@ -55,6 +62,9 @@ def _header(file, size, name, max_bytes=6 * 2**26):
     problem = 'not a PNG, TIFF or JPEG; convert it to one' if head else 'an empty file; download or copy it again'
     raise FieldError(f"{name}: {problem}")
 
+def _check_orientation(value, name):
+    if value not in (0, 1): raise FieldError(f"{name}: rotated by its orientation tag ({value}); save it upright")
+
 def _check_bytes(count, name, max_bytes):
     if count > max_bytes: raise FieldError(f"{name}: more than {max_bytes:,} bytes, too many for an image")
 
@@ -66,6 +76,12 @@ def _unzip(file, name, max_bytes):
     return data
 
 # %% ../nbs/04_images.ipynb #a3b82f9f
+def _exif_orientation(data):
+    from PIL import Image
+    exif = Image.Exif()
+    exif.load(bytes(data))
+    return exif.get(274, 1)
+
 def _check_png(data, name):
     "Check that every chunk of a PNG is present and has the right checksum."
     at, view, kind = 8, memoryview(data), b''
@@ -77,6 +93,7 @@ def _check_png(data, name):
             chunk = kind.decode('latin1')
             raise FieldError(f"{name}: PNG damaged, wrong checksum in chunk {chunk}; download or copy it again")
         if kind == b'acTL': raise FieldError(f"{name}: an animated PNG; save one image")
+        if kind == b'eXIf': _check_orientation(_exif_orientation(view[at+8:end-4]), name)
         at = end
 
 def _decode_png(data, name, max_bytes):
@@ -86,16 +103,22 @@ def _decode_png(data, name, max_bytes):
     return image
 
 # %% ../nbs/04_images.ipynb #98cc2459
+def _tiff_problem(tif):
+    "The reason to refuse a TIFF by its header, or None."
+    page = tif.pages[0]
+    if len(tif.pages) > 1: return f"{len(tif.pages)} pages; save each page as a separate file"
+    if page.bitspersample not in (8, 16) or page.sampleformat != 1: return f"type {page.dtype}; save it in 8 or 16 bits"
+    if page.axes not in ('YX', 'YXS', 'SYX') or page.samplesperpixel > 4: return f"axes {page.axes}; save one image"
+    if page.photometric not in (1, 2): return f"photometric {page.photometric!r}; save it as grey or RGB"
+    if page.compression not in (1, 5, 8, 32773, 32946) or page.fillorder != 1:
+        return f"compression {page.compression!r}; save it with LZW, with deflate or uncompressed"
+    return None
+
 def _check_tiff(tif, data, name, max_bytes):
-    page, problem = tif.pages[0], None
-    parts = list(zip(page.dataoffsets, page.databytecounts))
-    if len(tif.pages) > 1: problem = f"{len(tif.pages)} pages; save each page as a separate file"
-    elif page.bitspersample not in (8, 16) or page.sampleformat != 1:
-        problem = f"type {page.dtype}; save it in 8 or 16 bits"
-    elif page.axes not in ('YX', 'YXS', 'SYX') or page.samplesperpixel > 4:
-        problem = f"axes {page.axes}; save one image"
-    elif page.photometric not in (1, 2): problem = f"photometric {page.photometric!r}; save it as grey or RGB"
+    page, problem = tif.pages[0], _tiff_problem(tif)
     if problem: raise FieldError(f"{name}: a TIFF with {problem}")
+    _check_orientation(page.tags.valueof(274, 1), name)
+    parts = list(zip(page.dataoffsets, page.databytecounts))
     if len(parts) != np.prod(page.chunked) or any(n == 0 or at + n > len(data) for at, n in parts):
         raise FieldError(f"{name}: TIFF cut short; download or copy it again")
     if page.compression in (8, 32946):     # deflate: at most 1,032 bytes from one
@@ -103,21 +126,85 @@ def _check_tiff(tif, data, name, max_bytes):
             if 1032*n > max_bytes:
                 _check_bytes(len(zlib.decompressobj().decompress(data[at:at+n], max_bytes + 1)), name, max_bytes)
 
+# %% ../nbs/04_images.ipynb #98cc2461
+def _lzw_rows(data, parts, size):
+    "Decompress strips given as (offset, bytes), each to `size` bytes: (strips, size) uint8."
+    n, at = len(parts), len(data) + len(data) % 2
+    arrays = struct.pack(f'<{2*n}I', *(offset for offset, _ in parts), *(count for _, count in parts))
+    offsets, counts = parts[0] if n == 1 else (at, at + 4*n)     # a single value is in the tag itself
+    tags = [(256, 4, 1, size), (257, 4, 1, n), (258, 3, 1, 8), (259, 3, 1, 5), (262, 3, 1, 1), (273, 4, n, offsets),
+            (277, 3, 1, 1), (278, 4, 1, 1), (279, 4, n, counts)]
+    header = struct.pack('<4sI', b'II*\0', at + len(arrays))
+    directory = struct.pack('<H', len(tags)) + b''.join(struct.pack('<HHII', *t) for t in tags) + bytes(4)
+    file = header + data[8:] + bytes(len(data) % 2) + arrays + directory
+    return np.array(_pillow(io.BytesIO(file), 'TIFF'))
+
+def _unpack_lzw(page, data):
+    "Yield the decompressed strips or tiles of a page, in order."
+    parts = list(zip(page.dataoffsets, page.databytecounts))
+    pixel = page.bitspersample//8 * (page.samplesperpixel if page.planarconfig == 1 else 1)
+    if page.is_tiled: rows, width = [page.tilelength]*len(parts), page.tilewidth
+    else:
+        strips, width = -(-page.imagelength // page.rowsperstrip), page.imagewidth
+        rows = [min(page.rowsperstrip, page.imagelength - k % strips*page.rowsperstrip) for k in range(len(parts))]
+    found = {n: iter(_lzw_rows(data, [p for p, m in zip(parts, rows) if m == n], n*width*pixel)) for n in {*rows}}
+    for n in rows: yield next(found[n])     # all strips but the last have the same number of rows
+
+# %% ../nbs/04_images.ipynb #98cc2462
+def _decode_lzw(page, data):
+    "Let tifffile assemble the decompressed strips or tiles."
+    page.compression = 1
+    image = np.zeros(page.shaped, page.dtype)     # (separate samples, 1, height, width, contiguous samples)
+    h, w = page.imagelength, page.imagewidth
+    for k, strip in enumerate(_unpack_lzw(page, data)):
+        part, (sample, _, y, x, _), _ = page.decode(strip, k)
+        part = part[0, :h - y, :w - x]     # tiles may extend over the edge
+        image[sample, 0, y:y+len(part), x:x+part.shape[1]] = part
+    return image.reshape(page.shape)
+
 def _decode_tiff(data, name, max_bytes):
     with _tiff(io.BytesIO(data)) as tif:
         _check_tiff(tif, data, name, max_bytes)
         page = tif.pages[0]
-        if page.compression == 5: return np.array(_pillow(io.BytesIO(data), 'TIFF'))     # LZW
-        image = page.asarray(maxworkers=1)
+        image = _decode_lzw(page, data) if page.compression == 5 else page.asarray(maxworkers=1)
         return np.moveaxis(image, 0, 2) if page.axes == 'SYX' else image
 
+# %% ../nbs/04_images.ipynb #2fc2daf7
+_marker = re.compile(rb'\xff+([\x01-\xcf\xd8-\xfe])')     # in compressed data, 0xff is followed by 0 or 0xd0..0xd7
+
+def _jpeg_end(data, name):
+    "Position of the end marker, behind complete scans."
+    at, wanted, found = 2, set(), set()
+    while match := _marker.search(data, at):
+        kind, at = match[1][0], match.end()
+        if kind == 0xd9: break
+        body = data[at+2:at + int.from_bytes(data[at:at+2], 'big')]
+        if 0xc0 <= kind <= 0xcf and kind not in (0xc4, 0xc8, 0xcc):     # frame: size and components
+            if kind > 0xc2: raise FieldError(f"{name}: an unusual JPEG (SOF{kind - 0xc0}); save it as a baseline JPEG")
+            wanted = {(component, k) for component in body[6::3] for k in range(64)}
+        if kind == 0xda:     # scan: components, first and last coefficient, bits that are still missing
+            *components, first, last, bits = body[1::2][:body[0]] + body[-3:]
+            if bits & 15 == 0: found |= {(component, k) for component in components for k in range(first, last + 1)}
+        at += len(body) + 2
+    if not match or not wanted or wanted - found: raise FieldError(f"{name}: JPEG cut short; download or copy it again")
+    return match.start()
+
 # %% ../nbs/04_images.ipynb #2fc2daf8
+_fillers = bytes(range(1, 65)), bytes(range(200, 136, -1))
+
 def _decode_jpeg(data, name, max_bytes):
-    if data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):
-        raise FieldError(f"{name}: JPEG cut short; download or copy it again")
-    image = _pillow(io.BytesIO(data), 'JPEG')
-    if image.mode not in ('L', 'RGB'): raise FieldError(f"{name}: a JPEG in {image.mode}; save it as grey or RGB")
-    return np.array(image)
+    end = _jpeg_end(data, name)
+    images = [_pillow(io.BytesIO(data[:end] + filler + b'\xff\xd9'), 'JPEG') for filler in _fillers]
+    height, width = images[0].size[::-1]
+    mode = images[0].mode
+    if mode not in ('L', 'RGB'): raise FieldError(f"{name}: a JPEG in {mode}; save it as grey or RGB")
+    _check_orientation(images[0].getexif().get(274, 1), name)
+    if height*width > 512*len(data):     # at least one bit for each 8 x 8 pixels
+        found = f"{len(data):,} bytes for {height:,} x {width:,} pixels"
+        raise FieldError(f"{name}: JPEG cut short, {found}; download or copy it again")
+    image, same = map(np.array, images)
+    if not np.array_equal(image, same): raise FieldError(f"{name}: JPEG cut short; download or copy it again")
+    return image
 
 # %% ../nbs/04_images.ipynb #b76fc3e0
 def _brightness(image, name):
@@ -136,7 +223,8 @@ def _read_open(file, size, name, max_pixels=_max_pixels):
     "Decode an open file of `size` bytes."
     max_bytes = 6*max_pixels + 2**20     # RGB of 16 bits and a header
     _check_bytes(size, name, max_bytes)
-    data = file.read()
+    data = file.read(max_bytes + 1)
+    _check_bytes(len(data), name, max_bytes)
     if data[:2] == b'\x1f\x8b': data = _unzip(io.BytesIO(data), name, max_bytes)
     kind, height, width = _header(io.BytesIO(data), size, name, max_bytes)
     if not 0 < height*width <= max_pixels:
@@ -153,6 +241,6 @@ def read_image(
 ) -> np.ndarray:  # (H, W) uint8 or uint16, values as in the file
     "Read one channel, completely or not at all."
     name = name or ('image' if isinstance(source, bytes) else str(source))
-    with _reading(name), io.BytesIO(source) if isinstance(source, bytes) else open(Path(source), 'rb') as file:
+    with _reading(name), io.BytesIO(source) if isinstance(source, bytes) else _open_file(source) as file:
         size = len(source) if isinstance(source, bytes) else os.fstat(file.fileno()).st_size
         return _read_open(file, size, name, max_pixels)
