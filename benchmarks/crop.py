@@ -1,4 +1,9 @@
-"Decoding four 2048 px PNGs, and what comes behind it: ours, and the usual way with full-size masks and a PNG a cell."
+"""Time from four PNG files to the crops of all cells: this package, and the usual way.
+
+    python benchmarks/crop.py [--fields 16] [--cells 30] [--size 2048]
+
+The usual way makes a mask as large as the image for each cell and writes one PNG per cell.
+"""
 import argparse
 import os
 os.environ.update(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1')   # before numpy is imported
@@ -18,7 +23,7 @@ from hpa_cells.shards import crop_shard, plan_shards
 
 
 def write_fields(folder, n, size, cells):
-    "n fields with their label maps; two are simulated, the others are links to these."
+    "Write n images with their label maps: two are simulated, the others are links to these."
     for i in range(2):
         truth = simulate_field(size, n_cells=cells, seed=i)
         for colour, channel in zip(channels, truth.field): cv2.imwrite(str(folder/f'{i}_{colour}.png'), channel)
@@ -30,11 +35,12 @@ def write_fields(folder, n, size, cells):
 
 
 def decode(folder, ID):
+    "Decode the four channels of an image: the least that any way has to do."
     return [cv2.imdecode(np.frombuffer((folder/f'{ID}_{c}.png').read_bytes(), np.uint8), -1) for c in channels]
 
 
 def usual_way(folder, ID, size=128):
-    "For each cell a mask as large as the field, four crops, and a PNG."
+    "Make a mask as large as the image, four crops and one PNG for each cell."
     field, cells = decode(folder, ID), cv2.imread(str(folder/'masks'/f'{ID}.png'), -1)
     for k in np.unique(cells)[1:]:
         mask = cells == k
@@ -45,7 +51,7 @@ def usual_way(folder, ID, size=128):
 
 
 def cpu(function, *args):
-    "Processor time in ms, and the result."
+    "Return the processor time in ms and the result."
     start = process_time()
     result = function(*args)
     return 1000*(process_time() - start), result
@@ -65,13 +71,13 @@ def main():
         for name in ('masks', 'png'): (d/name).mkdir()
         fields, times = write_fields(d, args.fields, args.size, args.cells), []
         (number, ids), = plan_shards(d/'cells', fields.ids, args.fields)
-        for _ in range(args.repeats):       # in turns, so that all meet the same noise
+        for _ in range(args.repeats):       # in turns, so that other load affects all steps alike
             t = {}
             t['decode'] = sum(cpu(decode, d, ID)[0] for ID in ids)/len(ids)
             whole, result = cpu(crop_shard, fields, d/'masks', d/'cells', number, ids)
-            t['fields to store'] = whole/len(ids)
-            t['usual way, a PNG a cell'] = np.mean([cpu(usual_way, d, ID)[0] for ID in ids[:2]])
-            t['read field'], field = cpu(fields.read, ids[0])
+            t['images to store'] = whole/len(ids)
+            t['usual way, one PNG per cell'] = np.mean([cpu(usual_way, d, ID)[0] for ID in ids[:2]])
+            t['read image'], field = cpu(fields.read, ids[0])
             t['read cells'], cells = cpu(read_label_map, d/'masks'/f'{ids[0]}.png')
             t['read nuclei'], nuclei = cpu(read_label_map, d/'masks'/f'{ids[0]}_nuclei.png')
             t['measure'], table = cpu(measure_cells, field, cells, nuclei)
@@ -79,14 +85,16 @@ def main():
             times.append(t)
     t = {name: min(t[name] for t in times) for name in times[0]}
     floor, maps = t['decode'], t['read cells'] + t['read nuclei']
-    t['fields to store, label maps at hand'] = t['fields to store'] - maps
-    t['usual way, label map at hand'] = t['usual way, a PNG a cell'] - t['read cells']
-    print(f'| a {args.size} px field, {result["cells"]/len(ids):.0f} cells | ms | of decoding |\n|---|---|---|')
+    t['images to store, label maps in memory'] = t['images to store'] - maps
+    t['usual way, label map in memory'] = t['usual way, one PNG per cell'] - t['read cells']
+    print(f'| an image of {args.size} px, {result["cells"]/len(ids):.0f} cells | ms | relative to decoding |')
+    print('|---|---|---|')
     for name, ms in t.items(): print(f'| {name} | {ms:.1f} | {ms/floor:.2f} |')
-    print('\nbehind the decoding the usual way takes '
-          f'{(t["usual way, a PNG a cell"] - floor)/(t["fields to store"] - floor):.1f} times as long, '
-          f'{(t["usual way, label map at hand"] - floor)/(t["fields to store, label maps at hand"] - floor):.1f} times '
-          'with the label maps at hand')
+    def ratio(usual, ours): return (t[usual] - floor)/(t[ours] - floor)
+    from_disk = ratio('usual way, one PNG per cell', 'images to store')
+    from_memory = ratio('usual way, label map in memory', 'images to store, label maps in memory')
+    print(f'\nwithout decoding, the usual way takes {from_disk:.1f} times as long, {from_memory:.1f} times with the label '
+          'maps in memory')
 
 
 if __name__ == '__main__': main()

@@ -1,4 +1,7 @@
-"Random reads from a store in page cache, and the index of ten million cells: merging, opening, columns."
+"""Random reads from a store in the page cache, and the index of ten million cells.
+
+    python benchmarks/store.py [--rows 10000000] [--cells 20000]
+"""
 import argparse
 import os
 os.environ.update(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1')   # before numpy is imported
@@ -18,7 +21,7 @@ from hpa_cells.archive import verify_store
 
 
 def write_store(folder, shards, cells, size, fields=64, seed=0):
-    "A store of noise: so many shards of so many cells, written with the functions of the package."
+    "Write a store of random pixels with the functions of the package: `shards` shards of `cells` cells each."
     folder.mkdir()
     rng, plan = np.random.default_rng(seed), []
     settings = dict(size=size, margin=0.05, background=False, own_mask=False, nuclei=True, max_cells=8192)
@@ -39,16 +42,19 @@ def write_store(folder, shards, cells, size, fields=64, seed=0):
     return folder
 
 
-def memory(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
+def memory():
+    "Return the peak memory of this process in MB."
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
 
 
 def random_reads(folder, shards, cells, batch, reads, repeats=5):
+    "Print the cells read per second, `batch` at a time."
     merge_index(write_store(folder, shards, cells, 128))
     store, rng = open_store(folder), np.random.default_rng(1)
     rows = rng.integers(0, len(store), (reads, batch))
     def read_all():
         for r in rows: store.read(r)
-    read_all()      # into page cache
+    read_all()      # into the page cache
     start = process_time()
     _, seconds = clock(read_all, repeats=repeats)
     cpu = (process_time() - start)/repeats
@@ -57,10 +63,10 @@ def random_reads(folder, shards, cells, batch, reads, repeats=5):
 
 
 def index(folder, rows):
-    "Ten million rows need no large pixels: the crops have a side of 1 px."
+    "Print time and memory of a store with many rows; its crops have a side of 1 px."
     shards = max(1, rows//5000)
     write_store(folder, shards, rows//shards, 1)
-    print(f'| index of {shards:,} shards | seconds | memory at the peak so far, MB |\n|---|---|---|')
+    print(f'| index of {shards:,} shards | seconds | peak memory so far, MB |\n|---|---|---|')
     print(f'| before | | {memory():.0f} |')
     n, seconds = clock(merge_index, folder)
     size = os.path.getsize(folder/'cells.parquet')/1e6
@@ -79,11 +85,11 @@ def index(folder, rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--rows', type=int, default=10_000_000)
-    parser.add_argument('--cells', type=int, default=20_000, help='1.3 GB of disk')
+    parser.add_argument('--cells', type=int, default=20_000, help='cells for random reads; 20,000 need 1.3 GB of disk')
     args = parser.parse_args()
     print(f'{machine(np, pd, pa)}\n')
     with TemporaryDirectory() as d: index(Path(d)/'cells', args.rows)
-    print('\n| store | cells asked for at once | cells a second, best of 5 | a second of processor time |')
+    print('\n| store | cells per read | cells per second, best of 5 | cells per second of processor time |')
     print('|---|---|---|---|')
     with TemporaryDirectory() as d:
         for shards in (16, 500):
