@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .files import HpaCellsError
+from .files import HpaCellsError, check_id
 from .tables import read_csv
 
 # %% ../nbs/03_classes.ipynb #6f7ae355
@@ -76,10 +76,6 @@ def target_to_labels(
     return frozenset(np.flatnonzero(np.asarray(target) > threshold).tolist())
 
 # %% ../nbs/03_classes.ipynb #1ca5f9cd
-def _check_id(ID):
-    if not ID or ID != ID.strip(): raise LabelError(f"ID {ID!r} is empty or has blanks at its ends; remove them")
-    if '/' in ID or '\\' in ID: raise LabelError(f"ID {ID!r} contains a path separator; IDs are parts of file names")
-
 def read_labels(
     path: str | Path,  # CSV file with the columns ID and Label; other columns are ignored
 ) -> pd.DataFrame:  # one row per image: ID (str), Label (label set)
@@ -87,7 +83,7 @@ def read_labels(
     table, rows, seen = read_csv(path, ('ID', 'Label'), error=LabelError), [], {}
     for row, ID, text in table.itertuples():
         try:
-            _check_id(ID)
+            check_id(ID, LabelError)
             rows.append((ID, parse_labels(text)))
         except LabelError as e: raise LabelError(f"{path}, row {row} (ID {ID}): {e}") from None
         if ID in seen: raise LabelError(f"{path}, row {row}: ID {ID!r} already appears in row {seen[ID]}; keep one row")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HpaCellsError', 'atomic_path', 'sweep_temporaries', 'file_hash', 'digest', 'LockError', 'file_lock', 'JournalError',
-           'Journal', 'read_ahead', 'is_url', 'connect', 'shared_data']
+           'Journal', 'read_ahead', 'check_id', 'is_url', 'connect', 'shared_data']
 
 # %% ../nbs/00_files.ipynb #i0000000
 import hashlib, json, os, re, socket, time, zlib
@@ -138,9 +138,11 @@ def file_lock(
 class JournalError(HpaCellsError):
     "A damaged journal; the message names file and line."
 
-def _is_whole(line):
-    try: return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError): return False
+def _object(line):
+    "The JSON object in a line, or None."
+    try: found = json.loads(line)
+    except (ValueError, RecursionError): return None
+    return found if isinstance(found, dict) else None
 
 def _end(file):
     "Position behind the last complete line of an open journal; an incomplete line is removed."
@@ -153,7 +155,7 @@ def _end(file):
     tail = tail[tail.rfind(b'\n')+1:]
     if not tail: return size
     file.seek(0, os.SEEK_END)
-    if _is_whole(tail): return size + file.write(b'\n')     # an editor left out the last line feed
+    if _object(tail) is not None: return size + file.write(b'\n')     # an editor left out the last line feed
     return file.truncate(size - len(tail))
 
 def _write_whole(file, data):
@@ -203,13 +205,13 @@ def read_from(self: Journal,
     with open(self.path, 'rb') as file:
         file.seek(position)
         *lines, rest = file.read().split(b'\n')
-    if _is_whole(rest): lines.append(rest)     # complete but for its line feed
+    if _object(rest) is not None: lines.append(rest)     # complete but for its line feed
     entries = [_parse(self.path, line, k, position) for k, line in enumerate(lines) if line.strip()]
     return entries, position + sum(len(line) + 1 for line in lines)
 
 def _parse(path, line, k, position):
     "The object in line `k` behind a position of the journal."
-    if _is_whole(line): return json.loads(line)
+    if (found := _object(line)) is not None: return found
     number = k + 1 + path.read_bytes()[:position].count(b'\n')
     raise JournalError(f"{path}, line {number}: not a JSON object; remove this line")
 
@@ -227,6 +229,21 @@ def read_ahead(
             waiting.append(pool.submit(next, items, end))
             yield item
     finally: pool.shutdown(cancel_futures=True)     # waits for the one `next` that runs
+
+# %% ../nbs/00_files.ipynb #1d000002
+_max_id = 180     # bytes; a file name may have 255, with endings such as _nuclei.png.tmp-1234567-0123456789abcdef
+
+def check_id(
+    ID: str,  # of an image
+    error: type = HpaCellsError,  # class of the error
+):
+    "Raise `error` unless an ID can be part of a file name and of a CSV file."
+    problem = None
+    if not ID or ID != ID.strip(): problem = 'is empty or has blanks at its ends'
+    elif found := re.search(r'[,"/\\\x00-\x1f\x7f-\x9f\u2028\u2029]', ID): problem = f'contains {found[0]!r}'
+    elif not ID.isascii() and re.search('[\ud800-\udfff]', ID): problem = 'is not UTF-8'
+    elif len(ID.encode()) > _max_id: problem = f'is longer than {_max_id} bytes'
+    if problem: raise error(f"ID {ID[:250]!r} {problem}; rename the image")
 
 # %% ../nbs/00_files.ipynb #f8b4b6b1
 def is_url(
