@@ -93,7 +93,7 @@ def main():
     def ratio(usual, ours): return (t[usual] - floor)/(t[ours] - floor)
     from_disk = ratio('usual way, one PNG per cell', 'images to store')
     from_memory = ratio('usual way, label map in memory', 'images to store, label maps in memory')
-    print(f'\nwithout decoding, the usual way takes {from_disk:.1f} times as long, {from_memory:.1f} times with the label '
+    print(f'\nwithout decoding, the usual way takes {from_disk:.1f} times as long, {from_memory:.1f} times with label '
           'maps in memory')
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from .files import HpaCellsError
 from .fields import channels, check_field, to_uint8
+from .labelmaps import _check_label_map
 
 # %% ../nbs/20_crop.ipynb #163cf5de
 class CropError(HpaCellsError):
@@ -19,14 +20,9 @@ class CropError(HpaCellsError):
 
 def _as_label_map(labels, name, shape=None):
     "Check a label map and return it as uint16, without a copy where possible."
-    if not isinstance(labels, np.ndarray) or labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
-        found = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else type(labels).__name__
-        raise CropError(f"{name}: {found}; expected a label map (H, W) of integers")
+    _check_label_map(labels, name, CropError)
     if shape is not None and labels.shape != shape:
         raise CropError(f"{name}: {labels.shape[0]} x {labels.shape[1]} px, but the field has {shape[0]} x {shape[1]}")
-    if labels.dtype.kind == 'i' or labels.itemsize > 2:
-        if labels.size and not 0 <= labels.min() <= labels.max() <= 65535:
-            raise CropError(f"{name}: numbers from {labels.min()} to {labels.max()}; a label map holds 0..65535")
     return labels.astype(np.uint16, copy=False)
 
 # %% ../nbs/20_crop.ipynb #fa60fe8d

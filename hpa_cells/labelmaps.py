@@ -21,11 +21,12 @@ class SegmentError(HpaCellsError):
 
 def _describe(x): return f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
 
-def _check_label_map(labels, name):
+def _check_label_map(labels, name, error=SegmentError):
     if not isinstance(labels, np.ndarray) or labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
-        raise SegmentError(f"{name}: {_describe(labels)}; expected a label map (H, W) of integers")
-    if labels.size and (labels.min() < 0 or labels.max() > 65535):
-        raise SegmentError(f"{name}: numbers from {labels.min()} to {labels.max()}; expected 0..65535")
+        raise error(f"{name}: {_describe(labels)}; expected a label map (H, W) of integers")
+    if labels.dtype in (np.uint8, np.uint16) or not labels.size: return
+    if labels.min() < 0 or labels.max() > 65535:
+        raise error(f"{name}: numbers from {labels.min()} to {labels.max()}; expected 0..65535")
 
 # %% ../nbs/11_labelmaps.ipynb #e3542c28
 def check_label_maps(
