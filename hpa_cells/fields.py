@@ -17,21 +17,22 @@ from zipfile import ZipFile
 import cv2
 import numpy as np
 
-from .files import connect, is_url
-from .images import FieldError, _header, _read_open, _reading
+from .files import check_id, connect, is_url
+from .images import FieldError, _header, _open_file, _read_open, _reading
 
 # %% ../nbs/05_fields.ipynb #715eb971
 channels = ('red', 'green', 'blue', 'yellow')
 
 # %% ../nbs/05_fields.ipynb #7db54b4b
-_file_name = re.compile(r'(?P<ID>[^.].*)_(?P<colour>red|green|blue|yellow)\.(png|tiff?|jpe?g)(\.gz)?', re.IGNORECASE)
+_file_name = re.compile(r'(?P<ID>[^.].*)_(?P<colour>red|green|blue|yellow)\.(png|tiff?|jpe?g)(\.gz)?', re.I | re.S)
+_composite = re.compile('.+_(red|green|blue|yellow)', re.I | re.S)
 
 def _group(names):
     "ID -> names of its files."
     groups = defaultdict(list)
     for name in names:
         if match := _file_name.fullmatch(name): groups[match['ID']].append(name)
-    return dict(groups)
+    return {ID: files for ID, files in groups.items() if len(files) >= 4 or not _composite.fullmatch(ID)}
 
 def _list_folder(path):
     "Pairs of a folder and the names in it: first the folder itself, called '', then its subfolders."
@@ -52,14 +53,18 @@ def _list_url(url):
 
 # %% ../nbs/05_fields.ipynb #82f26409
 @lru_cache(8)
-def _open_zip(path, changed, process): return ZipFile(path)
+def _open_zip(path, changed, process):
+    archive = ZipFile(path)
+    return archive, {info.filename.replace('\\', '/'): info for info in archive.infolist()}
 
-def _zip(path): return _open_zip(str(path), os.stat(path).st_mtime_ns, os.getpid())
+def _zip(path):
+    "The open zip and its members by name."
+    return _open_zip(str(path), os.stat(path).st_mtime_ns, os.getpid())
 
 def _list_zip(path, inside):
     "The same for a folder in a zip."
     folders = defaultdict(list)
-    for name in _zip(path).namelist():
+    for name in _zip(path)[1]:
         if name.startswith('/') or '..' in name.split('/'):
             raise FieldError(f"{path}: contains a file named {name!r}, outside its own folder; do not use this zip")
         folder, _, base = name.rpartition('/')
@@ -115,16 +120,17 @@ def _open_member(path, inside, name):
     label = _full_name(path, inside, name)
     with _reading(label):
         if inside is None:
-            with open(label, 'rb') as file: yield file, os.fstat(file.fileno()).st_size, label
+            with _open_file(label) as file: yield file, os.fstat(file.fileno()).st_size, label
         elif isinstance(path, str):
             system, folder = connect(path)
             # small blocks: for the size, only a header is fetched; a whole file is fetched in one piece all the same
             with system.open(_full_name(folder, inside, name), 'rb', block_size=2**16) as file:
                 yield file, file.size or 0, label
         else:
-            info = _zip(path).getinfo(f'{inside}/{name}'.lstrip('/'))
+            archive, members = _zip(path)
+            info = members[f'{inside}/{name}'.lstrip('/')]
             if info.flag_bits & 1: raise FieldError(f"{label}: encrypted; unpack the zip with its password")
-            with _zip(path).open(info) as file: yield file, info.file_size, label
+            with archive.open(info) as file: yield file, info.file_size, label
 
 # %% ../nbs/05_fields.ipynb #2a58f8be
 class Fields:
@@ -165,6 +171,15 @@ class Fields:
     def _call(self, f, name):
         with _open_member(self._path, self._inside, name) as opened: return f(*opened)
 
+# %% ../nbs/05_fields.ipynb #1d500002
+def _check_ids(source, ids):
+    for ID in ids:
+        try: check_id(ID, FieldError)
+        except FieldError as e: raise FieldError(f"{source}: {e}") from None
+        if f'{ID}_nuclei' in ids:
+            problem = f"images {ID!r} and '{ID}_nuclei' would share the file {ID}_nuclei.png"
+            raise FieldError(f"{source}: {problem}; rename one")
+
 # %% ../nbs/05_fields.ipynb #db90e6ab
 def _list_source(path, inside):
     "Pairs of a folder and the names in it."
@@ -188,6 +203,7 @@ def open_fields(
         folders, first = ', '.join(sorted(found)), _full_name(path, inside, min(found))
         raise FieldError(f"{source}: fields in its folders {folders}; choose one: {first}")
     (folder, names), = found.items()
+    _check_ids(source, names)
     if inside is None: return Fields(path/folder, None, names, missing)
     return Fields(path, f'{inside}/{folder}'.strip('/'), names, missing)
 
