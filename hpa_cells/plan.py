@@ -162,7 +162,8 @@ def read_plan(
         if hashlib.sha256(text).hexdigest() != settings.pop('sha256'):
             raise AtlasError(f"{path}: differs from the hash in its JSON file; run the plan again")
         images = read_csv(path, ('ID', 'Label', 'address', 'cells', 'fetch', 'keep'), error=AtlasError)
-        images = images.reset_index(drop=True).astype(dict(cells=float, fetch=int, keep=int))
+        images = images.reset_index(drop=True)
+        images = images.astype(dict(ID=str, address=str, cells=float, fetch=int, keep=int))
         return Plan(images.assign(Label=images['Label'].map(parse_labels).astype(object)), settings)
     except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as e:
         raise AtlasError(f"{path}: not a plan ({e}); run the plan again") from None
