@@ -6,7 +6,7 @@
 __all__ = ['channels', 'Fields', 'open_fields', 'to_uint8', 'check_field', 'field_flags']
 
 # %% ../nbs/05_fields.ipynb #i0500000
-import os, re
+import hashlib, os, re
 from collections import defaultdict
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,8 +16,9 @@ from zipfile import ZipFile
 
 import cv2
 import numpy as np
+from fastcore.basics import patch
 
-from .files import check_id, connect, is_url
+from .files import check_id, connect, digest as digest_of, is_url
 from .images import FieldError, _header, _open_file, _read_open, _reading
 
 # %% ../nbs/05_fields.ipynb #715eb971
@@ -170,6 +171,36 @@ class Fields:
 
     def _call(self, f, name):
         with _open_member(self._path, self._inside, name) as opened: return f(*opened)
+
+# %% ../nbs/05_fields.ipynb #d1900002
+def _hash(file, size, label):
+    hash = hashlib.sha256()
+    while block := file.read(2**20): hash.update(block)
+    return hash.hexdigest()
+
+_versions = 'CRC', 'ETag', 'etag', 'md5Hash', 'mtime', 'LastModified', 'last_modified', 'updated', 'created'
+
+def _stamp(path, inside, name):
+    with _reading(label := _full_name(path, inside, name)):
+        if inside is None:
+            found = os.stat(label)
+            return [name, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+        if isinstance(path, str):
+            system, folder = connect(path)
+            found = system.info(_full_name(folder, inside, name))
+            return [name, found['size'], str(next((found[v] for v in _versions if found.get(v)), ''))]
+        found = _zip(path)[1][f'{inside}/{name}'.lstrip('/')]
+        return [name, found.file_size, found.CRC]
+
+@patch
+def digest(self: Fields, ID: str) -> str:
+    "Return a hash of the bytes of a field's files: 16 hexadecimal digits of SHA-256."
+    return digest_of({colour: self._call(_hash, name) for colour, name in self.files(ID).items()})
+
+@patch
+def stamp(self: Fields, ID: str) -> list:
+    "Return name, size and version of each file of a field, as lists, without reading the files."
+    return [_stamp(self._path, self._inside, name) for name in self.files(ID).values()]
 
 # %% ../nbs/05_fields.ipynb #1d500002
 def _check_ids(source, ids):
