@@ -14,6 +14,7 @@ import pandas as pd
 from fastprogress.fastprogress import progress_bar
 
 from .files import atomic_path
+from .tables import read_parquet
 from .classes import class_names
 from .fields import Fields, open_fields
 from .labelmaps import read_label_map
@@ -139,13 +140,6 @@ def export_ome(
     return _export_each(list(fields.ids if ids is None else ids), export, progress)
 
 # %% ../nbs/88_export.ipynb #43cbad6b
-def _read_predictions(folder):
-    path = folder/'predictions.parquet'
-    try: return pd.read_parquet(path)
-    except FileNotFoundError: return None
-    except (OSError, ValueError) as e:
-        raise ExportError(f"{path}: cannot be read ({str(e).splitlines()[0]}); predict again") from None
-
 def _read_run_labels(folder):
     "Read the cell labels of all stages of a run, those that overrule others last; None without labels."
     def strength(path): return path.name.startswith('manual'), path.name.startswith('pseudo'), len(path.stem), path.stem
@@ -156,8 +150,9 @@ def _read_run_labels(folder):
 def _read_run_cells(folder, all_cells):
     if not (folder/'cells'/'cells.parquet').exists():
         raise ExportError(f"{folder}: this run has no cells; run the stages `segment` and `crop` first")
-    cells = open_store(folder/'cells').table()
-    return join_cells(cells, _read_predictions(folder), _read_run_labels(folder), all_cells)
+    cells, path = open_store(folder/'cells').table(), folder/'predictions.parquet'
+    predictions = read_parquet(path, error=ExportError) if path.exists() else None
+    return join_cells(cells, predictions, _read_run_labels(folder), all_cells)
 
 class _Embeddings:
     "Embeddings of some cells of a run, computed when a slice is read."
