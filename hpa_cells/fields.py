@@ -8,7 +8,7 @@ __all__ = ['channels', 'Fields', 'open_fields', 'to_uint8', 'check_field', 'fiel
 # %% ../nbs/05_fields.ipynb #i0500000
 import hashlib, os, re
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -112,6 +112,15 @@ def _stack(images):
         field[channels.index(colour)] = image
     return field
 
+# %% ../nbs/05_fields.ipynb #b1750002
+def _full_range(image, bits, name):
+    "Shift the values of a 16-bit image that uses only `bits` bits."
+    if image.dtype == np.uint8 or bits == 16: return image
+    if (top := image.max(initial=0)) >= 2**bits:
+        raise FieldError(f"{name}: has the value {top:,}, but its source uses {bits} bits; open it with scale='type'")
+    return np.left_shift(image, np.uint16(16 - bits))
+
+# %% ../nbs/05_fields.ipynb #b1750004
 def _full_name(path, inside, name=''):
     return str(path/(inside or '')/name) if isinstance(path, Path) else '/'.join(filter(None, (path, inside, name)))
 
@@ -135,14 +144,15 @@ def _open_member(path, inside, name):
 
 # %% ../nbs/05_fields.ipynb #2a58f8be
 class Fields:
-    "The fields of a folder, zip or URL, as found by `open_fields`; has `source` and `ids` (sorted)."
+    "The fields of a folder, zip or URL, as found by `open_fields`; has `source`, `ids` (sorted) and `bits`."
     def __init__(self,
         path: Path | str,  # path of a folder or zip, or URL
         inside: str | None,  # folder inside the zip or URL, '' for none; None for a folder
         names: dict,  # ID -> names of its files
         missing: str = 'error',  # a missing channel is an 'error', or black ('zeros')
+        bits: int = 16,  # bits that the 16-bit files use, 8..16
     ):
-        self._path, self._inside, self._names, self._missing = path, inside, names, missing
+        self._path, self._inside, self._names, self._missing, self.bits = path, inside, names, missing, bits
         self.source, self.ids = _full_name(path, inside), sorted(names)
 
     def __len__(self): return len(self.ids)
@@ -155,7 +165,8 @@ class Fields:
 
     def read(self, ID: str) -> np.ndarray:
         "Read a field: (4, H, W) uint8 or uint16."
-        return _stack((c, f'{self.source}/{n}', self._call(_read_open, n)) for c, n in self.files(ID).items())
+        names = [(c, n, f'{self.source}/{n}') for c, n in self.files(ID).items()]
+        return _stack((c, label, _full_range(self._call(_read_open, n), self.bits, label)) for c, n, label in names)
 
     def size(self, ID: str) -> tuple:
         "Return height and width of a field in px, from the header of its first file."
@@ -163,7 +174,7 @@ class Fields:
 
     def subset(self, ids: list) -> 'Fields':
         "Return only some of the fields."
-        return Fields(self._path, self._inside, {ID: self._names_of(ID) for ID in ids}, self._missing)
+        return Fields(self._path, self._inside, {ID: self._names_of(ID) for ID in ids}, self._missing, self.bits)
 
     def _names_of(self, ID):
         if ID not in self: raise FieldError(f"{self.source}: no field {ID!r}")
@@ -217,12 +228,8 @@ def _list_source(path, inside):
     if inside is None: return _list_folder(path)
     return _list_url(path) if is_url(path) else _list_zip(path, inside)
 
-def open_fields(
-    source: str | Path,  # folder, zip, folder inside a zip (`a.zip/train`) or URL (`s3://bucket/train`)
-    missing: str = 'error',  # a missing channel is an 'error', or black ('zeros')
-) -> Fields:  # complete and incomplete fields
-    "Find the fields of a folder, zip or URL by the names of their files."
-    if missing not in ('error', 'zeros'): raise FieldError(f"missing={missing!r}: expected 'error' or 'zeros'")
+def _find(source, missing):
+    "The fields of a source, by the names of their files."
     found = {}
     with _reading(source):
         path, inside = _split(source)
@@ -237,6 +244,29 @@ def open_fields(
     _check_ids(source, names)
     if inside is None: return Fields(path/folder, None, names, missing)
     return Fields(path, f'{inside}/{folder}'.strip('/'), names, missing)
+
+def _bits_in_use(fields, n=32):
+    "The bits that suffice for the 16-bit files of about `n` fields: 8, 10, 12, 14 or 16."
+    top = 0
+    for ID in fields.ids[::max(1, len(fields)//n)]:
+        with suppress(FieldError):     # another stage reports it
+            field = fields.read(ID)
+            if field.dtype == np.uint16: top = max(top, int(field.max()))
+    return next((bits for bits in (8, 10, 12, 14) if 0 < top < 2**bits), 16)
+
+# %% ../nbs/05_fields.ipynb #db90e6ac
+def open_fields(
+    source: str | Path,  # folder, zip, folder inside a zip (`a.zip/train`) or URL (`s3://bucket/train`)
+    missing: str = 'error',  # a missing channel is an 'error', or black ('zeros')
+    scale: str | int = 'type',  # white in 16-bit files: 65535 ('type'), 2**bits - 1 (8..16), or detected ('auto')
+) -> Fields:  # complete and incomplete fields
+    "Find the fields of a folder, zip or URL."
+    if missing not in ('error', 'zeros'): raise FieldError(f"missing={missing!r}: expected 'error' or 'zeros'")
+    if scale not in ('type', 'auto', *range(8, 17)):
+        raise FieldError(f"scale={scale!r}: expected 'type', 'auto' or 8..16")
+    fields = _find(source, missing)
+    if scale != 'type': fields.bits = _bits_in_use(fields) if scale == 'auto' else scale
+    return fields
 
 # %% ../nbs/05_fields.ipynb #b9fcce6b
 def to_uint8(
@@ -267,12 +297,14 @@ def _correlations(field):
 
 def field_flags(
     field: np.ndarray,  # (4, H, W) uint8 or uint16
-) -> list:  # texts such as 'black', 'green is blank', 'yellow repeats blue'; empty for a normal field
+) -> list:  # such as 'black', 'green is blank', 'uses 1/16 of its range', 'yellow repeats blue'; empty if normal
     "List the suspicious properties of a field."
     check_field(field)
     if not field.any(): return ['black']
     blank = [c.min() == c.max() for c in field]
     flags, correlations = [f'{c} is blank' for c, b in zip(channels, blank) if b], _correlations(field)
+    unused = 16 - int(field.max()).bit_length() if field.dtype == np.uint16 else 0
+    if unused >= 4: flags.append(f'uses 1/{2**unused} of its range')
     for a, b in combinations(range(4), 2):
         if not (blank[a] or blank[b]) and correlations[a, b] > (0.7 if (a, b) == (2, 3) else 0.99):
             flags.append(f'{channels[b]} repeats {channels[a]}')
