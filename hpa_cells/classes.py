@@ -121,14 +121,17 @@ def count_pairs(
     return counts
 
 # %% ../nbs/03_classes.ipynb #64e65fc2
+def _axes(ax, width, height):
+    "The given axes, or those of a new figure; sizes in inches."
+    import matplotlib.pyplot as plt
+    return ax or plt.subplots(figsize=(width, height), layout='constrained')[1]
+
 def plot_set_sizes(
     label_sets: Iterable,  # label sets
     ax=None,  # matplotlib axes; default: a new figure
 ):  # the axes
     "Plot the number of images by number of labels."
-    import matplotlib.pyplot as plt
-    ax = ax or plt.subplots(figsize=(4, 2.6), layout='constrained')[1]
-    counts = count_set_sizes(label_sets)
+    counts, ax = count_set_sizes(label_sets), _axes(ax, 4, 2.6)
     ax.bar_label(ax.bar(counts.index.astype(str), counts, color='#9ecae1'), fmt='{:,.0f}', fontsize=8)
     ax.set_title('Images by number of labels', fontsize=10)
     ax.set(xlabel='labels', ylabel='images')
@@ -146,8 +149,7 @@ def plot_class_bars(
     texts: list | None = None,  # 19 texts, each at the end of the longest bar of its class
 ):  # the axes
     "Plot horizontal bars for each class, one colour per series."
-    import matplotlib.pyplot as plt
-    ax, y = ax or plt.subplots(figsize=(6.5, 4.4), layout='constrained')[1], np.arange(n_classes)
+    ax, y = _axes(ax, 6.5, 4.4), np.arange(n_classes)
     values = np.array([*bars.values()], float)
     for k, (name, row) in enumerate(zip(bars, values)):
         ax.barh(y, row, 0.86/2**k, color=_bar_colours[k], label=name)
@@ -182,10 +184,9 @@ def plot_pairs(
     ax=None,  # matplotlib axes; default: a new figure
 ):  # the axes
     "Plot a map of how often two classes occur together."
-    import matplotlib.pyplot as plt
-    ax = ax or plt.subplots(figsize=(6.4, 6.4), layout='constrained')[1]
     counts = count_pairs(label_sets)
     np.fill_diagonal(counts, 0)
+    ax = _axes(ax, 6.4, 6.4)
     ax.imshow(np.log1p(counts), cmap='Blues')
     dark = counts > np.expm1(np.log1p(counts.max()) / 1.6)
     for a, b in zip(*counts.nonzero()):
