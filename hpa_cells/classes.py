@@ -122,7 +122,7 @@ def count_pairs(
 
 # %% ../nbs/03_classes.ipynb #64e65fc2
 def _axes(ax, width, height):
-    "The given axes, or those of a new figure; sizes in inches."
+    "The given axes, or new ones in a figure of this size in inches."
     import matplotlib.pyplot as plt
     return ax or plt.subplots(figsize=(width, height), layout='constrained')[1]
 
@@ -184,9 +184,8 @@ def plot_pairs(
     ax=None,  # matplotlib axes; default: a new figure
 ):  # the axes
     "Plot a map of how often two classes occur together."
-    counts = count_pairs(label_sets)
+    counts, ax = count_pairs(label_sets), _axes(ax, 6.4, 6.4)
     np.fill_diagonal(counts, 0)
-    ax = _axes(ax, 6.4, 6.4)
     ax.imshow(np.log1p(counts), cmap='Blues')
     dark = counts > np.expm1(np.log1p(counts.max()) / 1.6)
     for a, b in zip(*counts.nonzero()):
