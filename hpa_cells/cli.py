@@ -422,7 +422,7 @@ def kaggle_environment():
     """Whether what is installed here fits; exit status 1 if not.
 
     Example: hpa_cells kaggle environment"""
-    from hpa_cells.kaggle import check_environment
+    from hpa_cells.environment import check_environment
     table = check_environment()
     print(table.to_string(index=False))
     raise typer.Exit(int(not table.ok.all()))

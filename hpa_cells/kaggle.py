@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['competition_slug', 'simulated_settings', 'KaggleError', 'Places', 'folders', 'find_input', 'competition',
            'is_simulated', 'seconds_left', 'in_time', 'link_part', 'pack_masks', 'unpack_zip', 'bring', 'show_output',
-           'PartsRun', 'check_environment']
+           'PartsRun']
 
 # %% ../nbs/73_kaggle.ipynb #i7300000
 import getpass, json, os, shutil, tempfile, time, zlib
 from collections import defaultdict
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from types import SimpleNamespace
 from zipfile import BadZipFile, ZipFile
@@ -24,8 +23,8 @@ from .fields import open_fields
 from .simulate import simulate_dataset
 from .store import CellStore, open_store
 from .settings import settings_until
-from .run import OutOfTime, Run
-from . import __file__ as _package
+from .run import OutOfTime
+from .stages import Run
 
 # %% ../nbs/73_kaggle.ipynb #baa48e0b
 class KaggleError(HpaCellsError):
@@ -44,10 +43,10 @@ def folders(
     name: str,  # the kernel's slug
 ) -> Places:
     "Find the folders of a kernel, and create those for its output."
-    given, kaggle = os.environ.get('KAGGLE_FOLDERS'), Path('/kaggle')
-    on_kaggle = not given and (kaggle/'input').is_dir()
-    other = Path(tempfile.gettempdir())/f"hpa_cells-kaggle-{getattr(os, 'getuid', getpass.getuser)()}"
-    base = kaggle if on_kaggle else Path(given or other)
+    given = os.environ.get('KAGGLE_FOLDERS')
+    on_kaggle = not given and Path('/kaggle/input').is_dir()
+    other = f"{tempfile.gettempdir()}/hpa_cells-kaggle-{getattr(os, 'getuid', getpass.getuser)()}"
+    base = Path('/kaggle' if on_kaggle else given or other)
     working, temp = (base/kind if on_kaggle else base/kind/name for kind in ('working', 'temp'))
     for folder in (base/'input', working, temp): folder.mkdir(parents=True, exist_ok=True)
     return Places(name, base/'input', working, temp, on_kaggle)
@@ -68,6 +67,7 @@ def find_input(
 
 # %% ../nbs/73_kaggle.ipynb #355e33da
 competition_slug = 'hpa-single-cell-image-classification'
+_competition_files = ('train', 'test', 'sample_submission.csv', 'train.csv')
 simulated_settings = dict(crop_size=48, arch='resnet10t', epochs=4, pseudo_epochs=2, batch_size=16, lr=0.01, folds=0)
 
 def competition(
@@ -80,8 +80,7 @@ def competition(
     except KaggleError:
         if places.on_kaggle: raise
         folder = places.input/competition_slug
-    names = ('train', 'test', 'sample_submission.csv', 'train.csv')
-    def missing(): return [name for name in names if not (folder/name).exists()]
+    def missing(): return [name for name in _competition_files if not (folder/name).exists()]
     if missing() and (is_simulated(folder) or not folder.exists()):
         simulate_dataset(folder, fields=fields, size=size, classes=(0, 2, 7, 14, 16))
     if missing(): raise KaggleError(f"{folder}: no {missing()[0]}; expected the folder of the competition")
@@ -89,8 +88,8 @@ def competition(
 
 def is_simulated(
     folder: str | Path,  # as from `competition`
-) -> bool:
-    "Check whether the images are simulated, by the ground truth beside them."
+) -> bool:  # True if the ground truth is there
+    "Check whether the images are simulated."
     return (Path(folder)/'truth').is_dir()
 
 # %% ../nbs/73_kaggle.ipynb #1365feb8
@@ -160,7 +159,7 @@ def pack_masks(
     return path
 
 def _check_members(path, files, folder, kinds):
-    "Raise an error if a file of a zip would leave the folder, or if all files together exceed the free space."
+    "Raise an error if a file of a zip would leave the folder, or if the disk is too small."
     for m in files:
         if not (folder/m.filename).resolve().is_relative_to(folder) or not m.filename.endswith(kinds):
             raise KaggleError(f"{path}: file name {m.filename!r} is not allowed here; no file was unpacked")
@@ -246,15 +245,14 @@ def _read_part(folder):
 
 def _same_settings(parts, options):
     "The settings that all parts share; an error if parts differ from each other or from `options`."
-    first, *others = [(part, _read_part(part)) for part in parts]
-    for name, value in first[1].items():
-        for part, settings in others:
-            if settings[name] != value:
-                raise KaggleError(f"{name} is {value!r} in {first[0]} and {settings[name]!r} in {part}; "
-                                  "run one of them again")
+    first, *others = [_read_part(part) for part in parts]
+    for name, value in first.items():
+        for part, other in zip(parts[1:], others):
+            if (found := other[name]) != value:
+                raise KaggleError(f"{name} is {value!r} in {parts[0]} and {found!r} in {part}; run one of them again")
         if options.get(name, value) != value:
             raise KaggleError(f"{name} is {options[name]!r}, but the parts were made with {value!r}")
-    return first[1]
+    return first
 
 class PartsRun(Run):
     "A run on the cells of several other runs, which are only read."
@@ -270,32 +268,3 @@ class PartsRun(Run):
     def store(self) -> CellStore:
         "Open the stores of all parts as one."
         return open_store(*(p/'cells' for p in self.parts))
-
-# %% ../nbs/73_kaggle.ipynb #3e67bd29
-_opencv = ('opencv-python-headless', 'opencv-python', 'opencv-contrib-python', 'opencv-contrib-python-headless')
-
-def _requirements():
-    "The requirements of hpa_cells, from its installed metadata or from the checkout's settings.ini."
-    try: return [r for r in requires('hpa_cells') if 'extra ==' not in r]
-    except PackageNotFoundError: pass
-    from configparser import ConfigParser
-    config = ConfigParser(delimiters='=')
-    if not config.read(Path(_package).parents[1]/'settings.ini'):
-        raise KaggleError("hpa_cells is not installed; install it with pip")
-    return config['DEFAULT']['requirements'].split()
-
-def _version(name):
-    with suppress(PackageNotFoundError): return version(name)
-
-def check_environment(
-    requirements: list | None = None,  # such as 'numpy>=1.26'; None: the requirements of hpa_cells
-    versions: dict | None = None,  # name -> version; None: the installed versions
-) -> pd.DataFrame:  # one row per requirement: package, wanted, installed, ok
-    "Compare required with installed packages."
-    from packaging.requirements import Requirement
-    find, rows = versions.get if versions is not None else _version, []
-    for r in map(Requirement, _requirements() if requirements is None else requirements):
-        found = [v for n in (_opencv if r.name in _opencv else (r.name,)) if (v := find(n))]
-        good = [v for v in found if r.specifier.contains(v, prereleases=True)]
-        rows.append((r.name, str(r.specifier), (good or found or [None])[0], bool(good)))
-    return pd.DataFrame(rows, columns=['package', 'wanted', 'installed', 'ok'])
