@@ -182,6 +182,7 @@ def plot_classes(
 def plot_pairs(
     label_sets: Iterable,  # label sets
     ax=None,  # matplotlib axes; default: a new figure
+    title: str = 'Images with both classes',
 ):  # the axes
     "Plot a map of how often two classes occur together."
     counts, ax = count_pairs(label_sets), _axes(ax, 6.4, 6.4)
@@ -191,7 +192,7 @@ def plot_pairs(
     for a, b in zip(*counts.nonzero()):
         colour = 'white' if dark[a, b] else 'black'
         ax.text(b, a, counts[a, b], ha='center', va='center', fontsize=6, color=colour)
-    ax.set_title('Images with both classes', fontsize=10)
+    ax.set_title(title, fontsize=10)
     ax.set_xlabel('class', fontsize=8)
     ax.set_xticks(range(n_classes))
     ax.set_yticks(range(n_classes), [f'{name} {c}' for c, name in enumerate(short_names)])
