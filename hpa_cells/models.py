@@ -90,13 +90,11 @@ def write_tensors(
     path: str | Path,  # .safetensors file; an existing file is replaced
     tensors: dict[str, torch.Tensor],  # by name, on any device
     **metadata: str,  # text for the header
-) -> str:  # SHA-256 of the file
+):
     "Write tensors to a safetensors file, whole or not at all."
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     # safetensors' own writing leaves .tmp files when it is killed, and makes files that only their owner can read
-    with atomic_path(path) as p:
-        p.write_bytes(safetensors.torch.save(tensors, metadata or None))
-        return file_hash(p)
+    with atomic_path(path) as p: p.write_bytes(safetensors.torch.save(tensors, metadata or None))
 
 def sweep_model(
     folder: str | Path,  # a model's folder, which no other process is writing to
@@ -118,9 +116,10 @@ def save_network(
     try: json.dumps(info, allow_nan=False)
     except (TypeError, ValueError) as e:
         raise NetworkError(f"{folder}/model.json cannot hold this info: {e}") from None
-    sha256 = write_tensors(folder/'weights.safetensors', net.state_dict())
+    weights = folder/'weights.safetensors'
+    write_tensors(weights, net.state_dict())
     model = dict(format=_format, **net.settings, classes=_class_list(net.settings['n_classes']),
-                 channels=list(channels), sha256=sha256, info=info)
+                 channels=list(channels), sha256=file_hash(weights), info=info)
     with atomic_path(folder/'model.json') as p: p.write_text(json.dumps(model, indent=1))
     return folder
 
