@@ -48,8 +48,18 @@ def _open_file(path):
 logging.getLogger('tifffile').addHandler(logging.NullHandler())     # its warnings are errors here
 
 # %% ../nbs/04_images.ipynb #a37f9190
-def _header(file, size, name, max_bytes=6 * 2**26):
+_max_pixels = 64 * 2**20
+def _max_bytes(max_pixels): return 6*max_pixels + 2**20     # RGB of 16 bits and a header
+
+def _header(file, size, name, max_pixels=_max_pixels):
     "Kind, height and width of an image in an open file; only the header is read."
+    kind, height, width = _claims(file, name, _max_bytes(max_pixels))
+    if not (height > 0 and width > 0 and height*width <= max_pixels):
+        raise FieldError(f"{name}: claims {height:,} x {width:,} pixels; the limits are 1 and {max_pixels:,}")
+    return kind, height, width
+
+def _claims(file, name, max_bytes):
+    "Kind, height and width as the header claims them."
     head = file.read(26)
     file.seek(0)
     if head[:8] == b'\x89PNG\r\n\x1a\n' and head[12:16] == b'IHDR' and len(head) == 26:
@@ -58,7 +68,7 @@ def _header(file, size, name, max_bytes=6 * 2**26):
         with _tiff(file) as tif: page = tif.pages[0]
         return 'tiff', int(page.imagelength), int(page.imagewidth)     # in a damaged file they are tuples or bytes
     if head[:3] == b'\xff\xd8\xff': return 'jpeg', *_pillow(file, 'JPEG').size[::-1]
-    if head[:2] == b'\x1f\x8b': return _header(io.BytesIO(_unzip(file, name, max_bytes)), size, name, max_bytes)
+    if head[:2] == b'\x1f\x8b': return _claims(io.BytesIO(_unzip(file, name, max_bytes)), name, max_bytes)
     problem = 'not a PNG, TIFF or JPEG; convert it to one' if head else 'an empty file; download or copy it again'
     raise FieldError(f"{name}: {problem}")
 
@@ -217,18 +227,15 @@ def _brightness(image, name):
     return reduce(cv2.max, planes[:-1] if has_alpha else planes)
 
 _decoders = dict(png=_decode_png, tiff=_decode_tiff, jpeg=_decode_jpeg)
-_max_pixels = 64 * 2**20
 
 def _read_open(file, size, name, max_pixels=_max_pixels):
     "Decode an open file of `size` bytes."
-    max_bytes = 6*max_pixels + 2**20     # RGB of 16 bits and a header
+    max_bytes = _max_bytes(max_pixels)
     _check_bytes(size, name, max_bytes)
     data = file.read(max_bytes + 1)
     _check_bytes(len(data), name, max_bytes)
     if data[:2] == b'\x1f\x8b': data = _unzip(io.BytesIO(data), name, max_bytes)
-    kind, height, width = _header(io.BytesIO(data), size, name, max_bytes)
-    if not 0 < height*width <= max_pixels:
-        raise FieldError(f"{name}: claims {height:,} x {width:,} pixels; the limits are 1 and {max_pixels:,}")
+    kind, height, width = _header(io.BytesIO(data), size, name, max_pixels)
     image = _brightness(_decoders[kind](data, name, max_bytes), name)
     if image.shape != (height, width) or image.dtype not in (np.uint8, np.uint16):
         raise FieldError(f"{name}: damaged, {image.dtype} {image.shape} instead of {height} x {width} in 8 or 16 bits")
