@@ -134,8 +134,8 @@ class _Transfer:
     "A file that is received into an open file, in one or more attempts."
     def __init__(self, url, file, max_bytes, size=None, verified=False, progress=None, state=None):
         self.url, self.file, self.max_bytes, self.size, self.progress = url, file, max_bytes, size, progress
-        self.verified = verified     # a checksum will show whether the parts belong together
         self.state, self.received, self.done = state or {}, 0, file.seek(0, os.SEEK_END)
+        self.verified = verified     # a checksum will show whether the parts belong together
 
     def restart(self, state):
         "Forget the bytes received so far."
@@ -164,8 +164,7 @@ class _Transfer:
     def _state(self, response):
         "The values that are needed to resume after this response."
         tag, length = response.headers.get('ETag', 'W/'), response.headers.get('Content-Length', '')
-        # W/ marks a weak tag: the bytes may differ
-        validator = response.headers.get('Last-Modified') if tag.startswith('W/') else tag
+        validator = response.headers.get('Last-Modified') if tag.startswith('W/') else tag     # W/: a weak tag
         return dict(url=self.url, validator=validator, length=int(length) if length.isdigit() else None)
 
 # %% ../nbs/02_fetch.ipynb #02000014
