@@ -98,7 +98,8 @@ class NetworkSegmenter(_Segmenter):
         batch_size: int = 8,  # images per batch
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # cells and nuclei of each image, in order
         "Segment many images in batches."
-        from hpa_cells.unet import find_weights, load_unet, predict_unet, prepare_unet, unet_images
+        from hpa_cells.checkpoints import find_weights
+        from hpa_cells.unet import load_unet, predict_unet, prepare_unet, unet_images
         if self.nets is None:
             files = find_weights(self.weights)
             self.nets = {name: prepare_unet(load_unet(path), self.device) for name, path in files.items()}
