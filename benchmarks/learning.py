@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import timm
 import torch
+from attention import attention_scores, train_attention
 from common import machine
 
 from hpa_cells.classes import NEGATIVE, class_names, format_labels, labels_to_targets, n_classes, parse_labels, read_labels
@@ -28,9 +29,9 @@ from hpa_cells.folds import make_folds
 from hpa_cells.balance import balance_rows
 from hpa_cells.files import atomic_path
 from hpa_cells.fields import open_fields
-from hpa_cells.infer import (
-    attention_scores, calibrate, embeddings, fit_calibration, fuse_image, image_scores, lower_cut, negative_from_others, predict_cells,
-    train_attention, undo_focal)
+from hpa_cells.predict import embeddings, predict_cells
+from hpa_cells.fuse import (
+    calibrate, fit_calibration, fuse_image, image_scores, lower_cut, negative_from_others, undo_focal)
 from hpa_cells.loss import focal_loss
 from hpa_cells.network import CellHead
 from hpa_cells.models import load_network
