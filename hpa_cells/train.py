@@ -27,7 +27,7 @@ from .classes import n_classes
 from .dataset import cell_targets, cell_weights, check_cell_labels, find_cells
 from .balance import balance_rows
 from .network import CellNet, freeze, split_parameters
-from .models import load_network, load_pretrained, read_model, save_network
+from .models import load_network, load_pretrained, read_model, save_network, sweep_model
 from .loss import get_loss, losses
 from .batches import (
     Augment, CellBatches, SingleProcess, TrainError, autocast_network, pick_device, pick_precision)
@@ -99,10 +99,13 @@ def _find_progress(folder, settings):
     _check_settings(folder, read_model(folder)['info'].get('settings'), settings)
     return read_history(history), True
 
-def _clear(folder):
-    "Remove the old model."
-    for name in ('model.json', 'checkpoint.safetensors', 'history.csv', 'weights.safetensors'):
-        (folder/name).unlink(missing_ok=True)
+def _prepare(folder, redo):
+    "Create the model's folder; remove leftovers of interrupted trainings and, with `redo`, the old model."
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep_model(folder)
+    if redo:
+        for name in ('model.json', 'checkpoint.safetensors', 'history.csv', 'weights.safetensors'):
+            (folder/name).unlink(missing_ok=True)
 
 # %% ../nbs/38_train.ipynb #aed895f3
 def _winner_rate(done, lr):
@@ -206,8 +209,7 @@ def _train(store, cell_labels, folder, choices, progress, redo, after_epoch, tea
     _check_choices(choices)
     device, loaders = pick_device(choices['device']), _make_loaders(store, cell_labels, choices, team.own)
     settings = _identity(choices, store, cell_labels, loaders)
-    if redo: team.first(_clear, folder)
-    history, finished = _find_progress(folder, settings)
+    history, finished = ([], False) if redo else _find_progress(folder, settings)
     team.same([settings, history, finished])
     if finished: return pd.DataFrame(history)
     progress = progress and team.rank == 0
@@ -216,7 +218,7 @@ def _train(store, cell_labels, folder, choices, progress, redo, after_epoch, tea
         torch.manual_seed(choices['seed'])
         names = 'arch', 'start', 'pretrained', 'hidden', 'dropout'
         net = _make_network(store, **{name: choices[name] for name in names})
-        folder.mkdir(parents=True, exist_ok=True)
+        team.first(_prepare, folder, redo)     # removes files, so all settings are checked before
         learn = _make_learner(net, loaders, device, folder, settings, history, progress, after_epoch, team)
         _fit(learn, device, settings, len(history))
     team.first(_finish, net, folder, settings, loaders[0].values[0])
