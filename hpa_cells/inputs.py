@@ -15,7 +15,7 @@ from .fields import FieldError, Fields, open_fields
 
 # %% ../nbs/24_inputs.ipynb #d2400001
 class InputError(HpaCellsError):
-    "An image that cannot be told from another; the message names both places."
+    "Two different images share an ID; the message names both sources."
 
 # %% ../nbs/24_inputs.ipynb #d2400003
 _settled = 2_000_000_000      # ns
@@ -49,7 +49,7 @@ class Inputs:
         self._journal.append_all(entries)
 
     def forget(self,
-        ids: Iterable[str],  # images that are no longer inputs
+        ids: Iterable[str],  # images that left the run
     ) -> None:
         "Forget images; their label maps stay known."
         self.add([dict(kind='field', ID=ID, stamp=None) for ID in ids if self.known('field', ID)])
@@ -139,7 +139,7 @@ def vanished(
     inputs: Inputs,
     images: Fields,  # a source
 ) -> list[str]:  # IDs, sorted
-    "Return the images that came from this source and are no longer in it."
+    "Return the images that came from this source and have left it."
     here = str(images.source)
     return sorted(ID for (kind, ID), e in inputs._entries.items()
                   if kind == 'field' and e['stamp'] is not None and e['source'] == here and ID not in images)
