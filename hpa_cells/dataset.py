@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['target_columns', 'probability_columns', 'DatasetError', 'check_cell_labels', 'write_cell_labels', 'read_cell_labels',
-           'cell_targets', 'cell_weights', 'find_cells', 'join_cell_labels', 'single_label_cells', 'check_predictions',
-           'PseudoError']
+           'cell_targets', 'cell_weights', 'find_cells', 'join_cell_labels', 'single_label_cells', 'check_predictions']
 
 # %% ../nbs/30_dataset.ipynb #i3000000
 from collections.abc import Collection
@@ -186,8 +185,4 @@ def check_predictions(
     return p
 
 # %% ../nbs/30_dataset.ipynb #t3000000
-from .classes import MITOTIC
-
-class PseudoError(DatasetError):
-    "Moves to `hpa_cells.pseudo`."
-_probabilities = check_predictions
+from .classes import MITOTIC     # for `cli`, until it imports the name from `classes`
