@@ -34,9 +34,10 @@ def write_store(folder, shards, cells, size, fields=64, seed=0):
         ids = [f'{seed:08x}-{shard:04x}-4000-8000-{i:012x}' for i in range(fields)]
         blocks = (block[:min(256, cells - at)] for at in range(0, cells, 256))
         hashes = _write_pixels(folder, shard, blocks, (4, size, size), 8192)
-        table = pd.DataFrame(dict(cell=number, **columns), index=np.repeat(ids, per_field))
-        meta = dict(format=1, settings=settings, sha256=hashes, fields=list(zip(ids, per_field.tolist())), set_aside=[])
-        _write_rows(folder, shard, [(np.repeat(ids, per_field), table)], meta)
+        table, ends = pd.DataFrame(dict(cell=number, **columns)), np.cumsum(per_field)
+        meta = dict(format=1, settings=settings, sha256=hashes, fields=list(zip(ids, per_field.tolist())))
+        meta |= dict(set_aside=[], origins={})
+        _write_rows(folder, shard, [(ID, table[end - n:end]) for ID, n, end in zip(ids, per_field, ends)], meta)
         plan += [(ID, shard) for ID in ids]
     _write_plan(folder, pd.DataFrame(plan, columns=['ID', 'shard']))
     return folder
