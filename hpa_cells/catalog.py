@@ -133,7 +133,7 @@ def known_model(
 def _record_path(path): return path.with_name(f'{path.name}.json')
 
 def _recorded(path):
-    "What was recorded at the first download, or an empty dict."
+    "Return the record of the first download, or an empty dict."
     record = _record_path(path)
     try: return json.loads(record.read_text()) if record.exists() else {}
     except ValueError: raise CatalogError(f"{record}: damaged; delete it and get the model again") from None
