@@ -1,4 +1,4 @@
-"The score of a large submission: time and memory, and the overlaps beside pycocotools on full masks."
+"Time and memory to score a large submission; overlaps compared with pycocotools on full masks."
 import argparse
 import base64
 import os
@@ -22,7 +22,7 @@ from submit import field_of_cells
 
 
 def by_coco(texts, path):
-    "Overlaps of an image's masks with its true cells, by pycocotools on the map in column order."
+    "Overlaps of masks with true cells, by pycocotools on a label map in column order."
     cells = np.asfortranarray(read_label_map(path))
     truth = [coco.encode(np.asfortranarray(cells == k).view(np.uint8)) for k in np.unique(cells) if k]
     masks = [dict(size=list(cells.shape), counts=zlib.decompress(base64.b64decode(t))) for t in texts]
@@ -37,19 +37,19 @@ def by_runs(texts, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--images', type=int, default=60, help='the time is scaled to 559; 559 measures it')
-    parser.add_argument('--cells', type=int, default=30)
+    parser.add_argument('--images', type=int, default=60, help='images; times are scaled to 559')
+    parser.add_argument('--cells', type=int, default=30, help='cells per image')
     args = parser.parse_args()
     cv2.setNumThreads(1)
     print(machine(np, pd) + '\n')
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         folder, masks = Path(folder), []
-        for i in range(8):      # eight fields, repeated: making them is not what is measured
+        for i in range(8):     # eight label maps repeat; making them is not measured
             cells = field_of_cells(2048, args.cells, seed=i)
             masks.append(list(encode_cells(np.roll(cells, (15, 10), (0, 1))).values()))
             cv2.imwrite(str(folder/f'field{i}.png'), cells)
-        ours = folder/'ours'      # the same label maps as this package writes them, quicker to unpack
+        ours = folder/'ours'     # the same label maps written by this package, which decode faster
         ours.mkdir()
         for i in range(8): write_label_map(ours/f'field{i}.png', read_label_map(folder/f'field{i}.png'))
         for i in range(args.images):

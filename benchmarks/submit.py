@@ -1,4 +1,4 @@
-"Masks of a field beside one pycocotools call for each cell's full mask; a check; a large file in little memory."
+"Encode the masks of an image, compared with one pycocotools call per cell; check and read large submissions."
 import argparse
 import base64
 import tempfile
@@ -19,7 +19,7 @@ from hpa_cells.submit import read_submission, write_submission
 
 
 def field_of_cells(size, n, seed):
-    "A label map of n wobbly round cells, and background between them."
+    "A label map of n irregular round cells with background between them."
     rng = np.random.default_rng(seed)
     side = int(np.ceil(n**0.5))
     step = size // side
@@ -33,18 +33,18 @@ def field_of_cells(size, n, seed):
 
 
 def by_coco(cells):
-    "One full-size mask and one call of pycocotools for each cell."
+    "One full-size mask and one call of pycocotools per cell."
     letters = {int(k): coco.encode(np.asfortranarray(cells == k))['counts'] for k in np.unique(cells) if k}
     return {k: base64.b64encode(zlib.compress(v, 9)).decode() for k, v in letters.items()}
 
 
 def by_coco_in_columns(cells):
-    "The same for people who know that pycocotools reads columns: the label map is brought to column order once."
+    "The same on a label map in column order, as pycocotools reads it."
     return by_coco(np.asfortranarray(cells))
 
 
 def compare_masks():
-    print('| field | cells | pycocotools, s | column order first, s | encode_cells, s | ratio | ratio |')
+    print('| image | cells | pycocotools, s | column order first, s | encode_cells, s | ratio | ratio |')
     print('|---|---|---|---|---|---|---|')
     for size, n in [(1024, 30), (2048, 30), (3072, 30), (2048, 100)]:
         cells = field_of_cells(size, n, seed=n)
@@ -55,18 +55,18 @@ def compare_masks():
 
 
 def submission_rows(images):
-    "Rows of 30 cells x 19 classes from eight fields, repeated; the fields are made before the first row is asked for."
+    "Rows of 30 cells x 19 classes; eight label maps, made in advance, repeat."
     masks = [list(encode_cells(field_of_cells(2048, 30, seed)).values()) for seed in range(8)]
     return ((f'image{i}', 2048, 2048, [(c, 0.5, m) for m in masks[i % 8] for c in range(19)]) for i in range(images))
 
 
 def time_check(path, images):
-    told, written = clock(write_submission, path, submission_rows(images))
+    counts, written = clock(write_submission, path, submission_rows(images))
     cpu = process_time()
     findings, checked = clock(check_submission, path)
     cpu, scale = process_time() - cpu, 559/images
     assert not len(findings)
-    print(f'\n559 images x 30 cells x 19 classes, scaled from {images}: {told["bytes"]*scale/1e6:.0f} MB, '
+    print(f'\n559 images x 30 cells x 19 classes, scaled from {images}: {counts["bytes"]*scale/1e6:.0f} MB, '
           f'written in {written*scale:.1f} s, checked in {checked*scale:.1f} s (CPU {cpu*scale:.1f} s)')
 
 
@@ -74,7 +74,7 @@ def count_detections(path): return sum(len(row.detections) for row in read_submi
 
 
 def peak_memory():
-    "MB; from /proc, since a new process inherits its parent's ru_maxrss."
+    "In MB, from /proc: a new process inherits ru_maxrss from its parent."
     return next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM'))/1024
 
 
@@ -82,18 +82,19 @@ def read_large(path, size):
     rows = submission_rows(10**9)
     row = next(rows)
     n = int(size*1e9 / sum(len(m) + 7 for _, _, m in row[3])) + 1
-    told = write_submission(path, (r for r, _ in zip(rows, range(n))))
-    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as fresh:      # a process that has written nothing
+    counts = write_submission(path, (r for r, _ in zip(rows, range(n))))
+    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as fresh:     # a fresh process
         for name, function in [('read', count_detections), ('checked', check_submission)]:
             before = fresh.submit(peak_memory).result()
             _, seconds = clock(lambda: fresh.submit(function, path).result())
-            print(f'\n{told["bytes"]/1e9:.2f} GB, {told["images"]} rows, {told["detections"]:,} detections: {name} in '
-                  f'{seconds:.1f} s, peak memory {fresh.submit(peak_memory).result():.0f} MB ({before:.0f} MB before)')
+            after = fresh.submit(peak_memory).result()
+            print(f'\n{counts["bytes"]/1e9:.2f} GB, {counts["images"]} rows, {counts["detections"]:,} detections: '
+                  f'{name} in {seconds:.1f} s, peak memory {after:.0f} MB ({before:.0f} MB before)')
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--images', type=int, default=60, help='images to check; the time is scaled to 559')
+    parser.add_argument('--images', type=int, default=60, help='images to check; times are scaled to 559')
     parser.add_argument('--read', type=float, default=0, metavar='GB', help='also read a submission of this size')
     args = parser.parse_args()
     cv2.setNumThreads(1)
