@@ -123,8 +123,9 @@ def _shape(settings): return 4 + settings['own_mask'], settings['size'], setting
 def _read_cells(fields, masks, ID, nuclei):
     "Return an image, its label map and its cell table."
     field = fields.read(ID)
-    maps = [read_label_map(Path(masks)/f'{ID}{end}.png') for end in (('', '_nuclei') if nuclei else ('',))]
-    return field, maps[0], measure_cells(field, *maps)
+    paths = Path(masks)/f'{ID}.png', Path(masks)/f'{ID}_nuclei.png'
+    cells, *inner = [read_label_map(p) for p in paths[:1 + (nuclei and paths[1].exists())]]
+    return field, cells, measure_cells(field, cells, *inner)
 
 def _blocks(fields, masks, ids, settings, tables, set_aside):
     "Yield the crops in blocks; append (ID, cell table) to `tables` and (ID, reason) to `set_aside`."
@@ -169,10 +170,10 @@ def crop_shard(
     margin: float = 0.05,  # as in `crop_cells`
     background: bool = False,  # as in `crop_cells`
     own_mask: bool = False,  # store the mask of each cell as a fifth channel, for `CellStore.masks`
-    nuclei: bool = True,  # False: ignore label maps of nuclei; nucleus_area is 0
+    nuclei: bool = True,  # False: ignore label maps of nuclei; nucleus_area is 0, as it is for an image without one
     max_cells: int = 8192,  # most cells in a .npy file; 537 MB at 128 px
     origins: dict[str, str] | None = None,  # ID -> digest of the image and its label maps, for column made_from
-) -> dict:  # ids; cells: their number; set_aside: list of (ID, reason)
+) -> dict:  # ids; cells: their number; set_aside: list of (ID, reason); empty: IDs without cells
     "Crop all cells of some images into one shard; the same images always give the same bytes."
     if size < 1 or max_cells < 1: raise StoreError(f"size {size}, max_cells {max_cells}; expected at least 1")
     settings = dict(size=size, margin=margin, background=background, own_mask=own_mask, nuclei=nuclei,
@@ -185,7 +186,8 @@ def crop_shard(
     origins = {ID: origins[ID] for ID in ids if ID in origins} if origins else {}
     meta = dict(format=1, settings=settings, sha256=hashes, fields=numbers, set_aside=set_aside, origins=origins)
     _write_rows(folder, number, tables, meta)
-    return dict(ids=list(ids), cells=sum(n for _, n in numbers), set_aside=set_aside)
+    return dict(ids=list(ids), cells=sum(n for _, n in numbers), set_aside=set_aside,
+                empty=[ID for ID, n in numbers if not n])
 
 # %% ../nbs/21_shards.ipynb #5d893d7f
 _group_rows = 2**17
