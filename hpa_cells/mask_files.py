@@ -76,7 +76,7 @@ def _read_picture(data, name):
     return _decoders[kind](data, name, _max_bytes(_max_pixels)) if found is None else found
 
 def _decode(data, name):
-    "Return the label map in a file as it is."
+    "Return the label map in a file, unchecked."
     end = Path(name).suffix.lower()
     if end == '.npz': return _read_npz(data)
     if end == '.npy': return _read_npy(io.BytesIO(data), len(data))
@@ -170,7 +170,7 @@ def _check(labels, name, shape):
 class MaskFiles:
     "The label maps of one image, from `find_masks`."
     name: str  # the file with the cells
-    cells: Callable  # (H, W) or None -> label map of the cells as it is in the file
+    cells: Callable  # shape=(H, W) or None -> label map of the cells, unchecked
     nuclei_name: str = ''  # the file with the nuclei
     nuclei: Callable | None = None  # the same for the nuclei
 
