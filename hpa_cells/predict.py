@@ -25,7 +25,7 @@ from .classes import n_classes, short_names
 from .store import CellStore
 from .dataset import probability_columns
 from .network import CellNet
-from .models import load_network
+from .resolve import resolve_model
 from .batches import pick_device, pick_precision, turn_and_flip
 
 # %% ../nbs/39_predict.ipynb #090b8f4d
@@ -36,7 +36,7 @@ def _load_models(model, size):
     "Return the networks of `model`, all checked for crops of `size` px."
     models = list(model) if isinstance(model, (list, tuple)) else [model]
     if not models: raise PredictError("an empty list of models: give a network, a model folder, or a list of them")
-    nets = [m if isinstance(m, torch.nn.Module) else load_network(m) for m in models]
+    nets = [m if isinstance(m, torch.nn.Module) else resolve_model(m).network() for m in models]
     for m, net in zip(models, nets):
         name, expected = m if isinstance(m, (str, Path)) else net.settings['arch'], net.settings['crop_size']
         if expected not in (None, size):
@@ -106,7 +106,7 @@ def _predictions_table(cells, p):
     return pd.concat([cells[['ID', 'cell']], p, cells[['cut']]], axis=1)
 
 def predict_cells(
-    model: CellNet | str | Path | list,  # network, model folder, or a list of these to average
+    model: CellNet | str | Path | list,  # network, name as for `resolve_model`, or a list of these to average
     store: CellStore,  # cell store
     rows: Iterable[int] | None = None,  # positions in the store; default: all, in order
     tta: bool | str = True,  # test-time augmentation. True: mean of eight views; 'turns': of four; False: one view
@@ -163,7 +163,7 @@ _loop = map
 
 # %% ../nbs/39_predict.ipynb #376c0cf7
 def write_predictions(
-    model: CellNet | str | Path | list,  # network, model folder, or a list of these to average
+    model: CellNet | str | Path | list,  # network, name as for `resolve_model`, or a list of these to average
     store: CellStore,  # cell store
     path: str | Path,  # parquet file to write; unfinished parts are in the folder <path>.parts
     rows: Iterable[int] | None = None,  # positions in the store; default: all, in order
@@ -173,7 +173,7 @@ def write_predictions(
     refine: Callable | None = None,  # named function of a predictions table -> table to write, such as `undo_focal`
     after_part: Callable | None = None,  # called without arguments after each part; its error interrupts the work
     progress: bool = True,  # show a progress bar
-    map: Callable = map,  # calls a function with each task; a `map` that uses other processes needs model folders
+    map: Callable = map,  # calls a function with each task; a `map` that uses other processes needs names of models
     batch_size: int = 64,  # cells per batch
     device: str = 'auto',  # 'auto', 'cpu', 'cuda' ...
 ) -> Path:  # the file
@@ -198,7 +198,7 @@ def write_predictions(
 
 # %% ../nbs/39_predict.ipynb #31ff08be
 def embeddings(
-    model: CellNet | str | Path,  # network or model folder
+    model: CellNet | str | Path,  # network, or name as for `resolve_model`
     store: CellStore,  # cell store
     rows: Iterable[int] | None = None,  # positions in the store; default: all, in order
     batch_size: int = 64,  # cells per batch
