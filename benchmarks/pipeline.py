@@ -18,7 +18,7 @@ from hpa_cells.simulate import simulate_dataset
 child = '''
 import json, resource, sys, time
 import cv2
-from hpa_cells.run import Run
+from hpa_cells.stages import Run
 cv2.setNumThreads(1)
 source, out = sys.argv[1:]
 times = []

@@ -13,7 +13,7 @@ import numpy as np
 from common import machine
 
 from hpa_cells.fields import channels, open_fields
-from hpa_cells.stages import crop_fields
+from hpa_cells.prepare import crop_fields
 from hpa_cells.scale import workers
 from hpa_cells.labelmaps import write_label_map
 from hpa_cells.simulate import simulate_field

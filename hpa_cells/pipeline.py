@@ -12,30 +12,41 @@ import pandas as pd
 from fastcore.basics import patch
 
 import hpa_cells.report      # adds the report to Run
-from .files import digest, file_hash, is_url
+from .files import digest, file_hash
 from .tables import table_digest
 from .classes import n_classes, read_labels
-from .fields import open_fields
+from .inputs import check_same
+from .decisions import Decisions
 from .score import Score, score_submission
 from .simulate import simulate_dataset
 from .settings import RunError
-from .stages import Run
+from .stages import Run, _check_sample
 
 _all_ = ['Run']
 
 # %% ../nbs/64_pipeline.ipynb #d7014984
-def _same_source(a, b):
-    "Tell whether two sources are the same folder, zip or URL."
-    return str(a) == str(b) or not is_url(a) and not is_url(b) and Path(a).resolve() == Path(b).resolve()
+@patch
+def _check_everything(self: Run, train, labels_csv, test, sample):
+    "Check all inputs of a run; return both sources, the segmenter, and the label table."
+    sources = train, test = self._open(train), self._open(test)
+    if train.source != test.source: check_same(train, test, sorted(set(train.ids) & set(test.ids)))
+    segmenter, labels = self._choose_segmenter(), read_labels(labels_csv)
+    known = labels[labels.ID.isin(train.ids)]
+    if not len(known): raise RunError(f"{labels_csv}: none of its {len(labels)} images is in {train.source}")
+    self._check_labels(labels_csv, known)
+    self._check_network()
+    if (self.labels/'decisions.jsonl').exists(): Decisions(self.labels/'decisions.jsonl')
+    _check_sample(sample, test)
+    return sources, segmenter, labels
 
-def _check_sources(train, test):
-    "Raise an error if an ID is in two different sources."
-    if _same_source(train, test): return
-    both = set(open_fields(train).ids) & set(open_fields(test).ids)
-    if both:
-        raise RunError(f"{min(both)} is in {train} and in {test} ({len(both)} such IDs); "
-                       "rename the images in one of them")
+def _compare_labels(labels, images):
+    "Return what differs between a label table and the images, in words, and whether it is more than a tenth."
+    lost, bare = set(labels.ID) - set(images.ids), set(images.ids) - set(labels.ID)
+    pairs = (bare, f'{len(images)} training images have no labels'), (lost, f'{len(labels)} labels have no image')
+    told = [f"{len(found)} of {words}, such as {min(found)}" for found, words in pairs if found]
+    return told, len(bare) > len(images)/10 or len(lost) > len(labels)/10
 
+# %% ../nbs/64_pipeline.ipynb #6400a001
 @patch
 def _report_key(self: Run, labels_csv):
     keys = {name: record['key'] for name, record in self.records().items() if name != 'report'}
@@ -49,20 +60,22 @@ def everything(self: Run,
     sample: str | Path | None = None,  # sample submission: order of rows and image sizes
 ) -> pd.DataFrame:  # images set aside: stage, source, kind, ID, text
     "Run all stages and write the report."
-    _check_sources(train, test)
-    read_labels(labels_csv)
+    sources, segmenter, labels = self._check_everything(train, labels_csv, test, sample)
+    told, serious = _compare_labels(labels, sources[0])
     with self.locked():
-        for source in (train, test):
-            self.segment(source)
-            self.crop(source)
-        self.train(labels_csv)
-        self.pseudo(labels_csv)
-        self.infer(test, sample)
+        for line in told: self.say(line)
+        for images, role in zip(sources, ('train', 'test')):
+            self._segment(images, segmenter, role)
+            self._crop(images)
+        self._train(labels_csv)
+        self._pseudo(labels_csv)
+        self._infer(sources[1], sample, None)
         report = self.folder/'report.html'
         self.do('report', self._report_key(labels_csv), [report], lambda: self.report(train, labels_csv, test))
-        aside, n = self.notes('set aside'), sum(len(open_fields(s)) for s in {str(train), str(test)})
+        aside, n = self.set_aside(), len(self._seen)
         self.say(f"{n} images, {n - aside.ID.nunique()} done, {aside.ID.nunique()} set aside"
                  + ''.join(f'\n  {r.ID}: {r.text}' for r in aside.itertuples()))
+        if serious: self.say(f"warning: {'; '.join(told)}")
     return aside
 
 # %% ../nbs/64_pipeline.ipynb #b15ae4fb

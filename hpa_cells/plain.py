@@ -6,11 +6,12 @@
 __all__ = ['PlainSegmenter']
 
 # %% ../nbs/12_plain.ipynb #i1200000
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
 
+from .files import digest
 from .labelmaps import _Segmenter, _areas, _enlarge, _fill_holes, _join, _main_parts, _renumber
 
 # %% ../nbs/12_plain.ipynb #08da3fcf
@@ -156,6 +157,12 @@ class PlainSegmenter(_Segmenter):
     neck: float = 0.72  # nuclei are cut at necks narrower than this share of their width, 0..1
     smallest: float = 0.15  # nuclei smaller than this share of the typical area are dropped, 0..1
     darkness: float = 4.  # extra cost of a step through black relative to one through a bright cell, >= 0
+
+    @property
+    def identity(self) -> str:
+        "Name of the method and a digest of other settings than the defaults, for the origin of a label map."
+        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return 'plain-1' + (f'-{digest(changed)}' if changed else '')
 
     def _reduced(self, field, side):
         "Segment the image reduced to `side` pixels; cells and nuclei are int32."

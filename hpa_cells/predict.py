@@ -20,7 +20,7 @@ import torch
 from fastprogress.fastprogress import progress_bar
 
 from .files import HpaCellsError, atomic_path, read_ahead
-from .tables import write_parquet
+from .tables import table_digest, write_parquet
 from .classes import n_classes, short_names
 from .store import CellStore
 from .dataset import probability_columns
@@ -133,7 +133,7 @@ def _input_key(nets, cells, *options):
         for name, value in net.state_dict().items():
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    digest.update('\n'.join(f'{i} {c}' for i, c in zip(cells['ID'], cells['cell'])).encode())
+    digest.update(table_digest(cells).encode())
     return digest.hexdigest()[:16]
 
 def _key_of_file(path):
@@ -180,7 +180,7 @@ def write_predictions(
     "Write the predictions of many cells to a file; after an interruption, resume."
     path, rows, nets = Path(path), _check_rows(store, rows), _load_models(model, store.size)
     refined = [refine.__name__] if refine else []
-    key = _input_key(nets, store.table(['ID', 'cell']).iloc[rows], tta, precision, cells_per_part, *refined)
+    key = _input_key(nets, store.table(['ID', 'cell', 'made_from']).iloc[rows], tta, precision, cells_per_part, *refined)
     if _key_of_file(path) == key: return path
     folder, starts = path.with_name(path.name + '.parts'), range(0, max(len(rows), 1), cells_per_part)
     folder.mkdir(parents=True, exist_ok=True)

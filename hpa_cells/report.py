@@ -22,7 +22,7 @@ from .classes import class_names, plot_classes, read_labels
 from .images import FieldError
 from .fields import open_fields
 from .render import render_overlay, render_rgb, show_images
-from .labelmaps import read_label_map
+from .labelmaps import SegmentError, read_label_map
 from .store import CellStore
 from .dataset import join_cell_labels, probability_columns, read_cell_labels
 from .explain import plot_ap
@@ -116,9 +116,9 @@ def _read_some(self: Run, images, ids, n) -> Iterator:
     "Yield ID, field and label map of at most n segmented fields."
     have = [i for i in ids if (self.masks/f'{i}.png').exists()]
     for i in _pick_evenly(have, n):
-        try: field = images.read(i)
-        except FieldError: continue
-        yield i, field, read_label_map(self.masks/f'{i}.png')
+        try: field, cells = images.read(i), read_label_map(self.masks/f'{i}.png')
+        except (FieldError, SegmentError): continue
+        if cells.shape == field.shape[1:]: yield i, field, cells
 
 # %% ../nbs/63_report.ipynb #aefe38dc
 @patch
@@ -175,7 +175,7 @@ def _show_test(self: Run, page, source, n=4):
 @patch
 def _show_settings(self: Run, page):
     "Add the stages with time and memory, and all settings."
-    stages = pd.DataFrame(self.records()).T[['seconds', 'memory']]
+    stages = pd.DataFrame(self.records()).T.reindex(columns=['seconds', 'memory'])
     page.table(stages.rename(columns=dict(seconds='time, s', memory='peak memory, MB')))
     rows = [(f.name, getattr(self.settings, f.name), f.default, describe_allowed(f), f.metadata['help'])
             for f in fields(self.settings)]

@@ -99,7 +99,9 @@ def _retire(client, needs, failures, address, text):
 # %% ../nbs/65_scale.ipynb #5a83e0d3
 class _WithoutKillers:
     "Fields without the ones that killed workers."
-    def __init__(self, fields, killers): self.fields, self.killers, self.ids = fields, killers, fields.ids
+    def __init__(self, fields, killers):
+        self.fields, self.killers, self.ids = fields, killers, fields.ids
+        self.source, self.stamp, self.digest = fields.source, fields.stamp, fields.digest
     def __len__(self): return len(self.ids)
     def read(self, ID):
         if ID in self.killers:

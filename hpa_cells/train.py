@@ -23,6 +23,7 @@ from fastai.learner import Learner, TrainEvalCallback
 from fastai.optimizer import OptimWrapper
 from fastcore.basics import noop
 
+from .files import file_hash
 from .classes import n_classes
 from .dataset import cell_targets, cell_weights, check_cell_labels, find_cells
 from .balance import balance_rows
@@ -74,7 +75,9 @@ def _identity(choices, store, cell_labels, loaders):
         for values in loader.values: labels.update(values.numpy().tobytes())
     start = choices['start'] and read_model(choices['start'])['sha256']
     identity = {k: v for k, v in choices.items() if k not in ('valid_ids', 'device')}
-    identity |= dict(start=start, pretrained=str(choices['pretrained']), crop_size=store.size,
+    given = choices['pretrained']
+    pretrained = file_hash(given)[:16] if not isinstance(given, bool) and Path(given).is_file() else str(given)
+    identity |= dict(start=start, pretrained=pretrained, crop_size=store.size,
                      labels=labels.hexdigest()[:16])
     return json.loads(json.dumps(identity, default=lambda number: number.item()))
 
