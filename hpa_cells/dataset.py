@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['target_columns', 'probability_columns', 'DatasetError', 'check_cell_labels', 'write_cell_labels', 'read_cell_labels',
-           'cell_targets', 'cell_weights', 'find_cells', 'join_cell_labels', 'single_label_cells', 'check_predictions']
+           'cell_targets', 'cell_weights', 'find_cells', 'is_partial', 'join_cell_labels', 'single_label_cells',
+           'check_predictions']
 
 # %% ../nbs/30_dataset.ipynb #i3000000
 from collections.abc import Collection
@@ -15,7 +16,7 @@ import pandas as pd
 
 from .files import HpaCellsError
 from .tables import read_parquet, write_parquet
-from .classes import LabelError, format_labels, labels_to_targets, n_classes, parse_labels
+from .classes import NEGATIVE, LabelError, format_labels, labels_to_targets, n_classes, parse_labels
 
 # %% ../nbs/30_dataset.ipynb #aaa3c27f
 class DatasetError(HpaCellsError):
@@ -131,13 +132,40 @@ def find_cells(
                            "crop its image first")
     return rows.astype(np.int64)
 
+# %% ../nbs/30_dataset.ipynb #d3000001
+def is_partial(
+    cell_labels: pd.DataFrame,  # table of cell labels, N rows
+) -> np.ndarray:  # (N,) bool: some of t0..t18 are given, and some are not
+    "Find the rows that say something about some classes only."
+    if not set(target_columns) <= set(cell_labels): return np.zeros(len(cell_labels), bool)
+    unknown = cell_labels[target_columns].isna().to_numpy()
+    return unknown.any(1) & ~unknown.all(1)
+
+def _change_some(whole, partial):
+    "Change the targets of the classes that partial rows give; the other targets of a cell stay."
+    keys = [pd.MultiIndex.from_frame(t[['ID', 'cell']]) for t in (whole, partial)]
+    at = keys[0].get_indexer(keys[1])
+    given, targets = partial[target_columns].to_numpy(float), np.zeros((len(partial), n_classes))
+    if (at >= 0).any(): targets[at >= 0] = cell_targets(whole.iloc[at[at >= 0]])
+    targets = np.where(np.isnan(given), targets, given)
+    positive = (targets[:, :NEGATIVE] >= 0.5).any(1)
+    targets[positive & np.isnan(given[:, NEGATIVE]), NEGATIVE] = 0
+    keep = (at >= 0) | (np.nan_to_num(given) >= 0.5).any(1)
+    sets = pd.Series([frozenset(np.flatnonzero(t >= 0.5).tolist()) for t in targets], partial.index, dtype=object)
+    changed = partial.assign(Label=sets, **dict(zip(target_columns, targets.T)))[keep]
+    return pd.concat([whole.drop(whole.index[at[at >= 0]]), changed], ignore_index=True)
+
 # %% ../nbs/30_dataset.ipynb #3f0daaaa
 def join_cell_labels(
     *tables: pd.DataFrame,  # tables of cell labels; later ones take precedence
 ) -> pd.DataFrame:  # table of cell labels
     "Join tables so that each cell has one row, without cells excluded by a person (`manual`, weight 0)."
     if not tables: raise DatasetError("no tables of cell labels to join")
-    joined = pd.concat(tables, ignore_index=True).drop_duplicates(['ID', 'cell'], keep='last', ignore_index=True)
+    partial = [is_partial(table) for table in tables]
+    whole = [table[~p] if p.any() else table for table, p in zip(tables, partial)]
+    joined = pd.concat(whole, ignore_index=True).drop_duplicates(['ID', 'cell'], keep='last', ignore_index=True)
+    for table, p in zip(tables, partial):
+        if p.any(): joined = _change_some(joined, table[p])
     if 'weight' not in joined: return joined
     return joined[~((joined['source'] == 'manual') & (joined['weight'] == 0))].reset_index(drop=True)
 
