@@ -89,13 +89,8 @@ def _n_hard(n_positive, n_negative):
     least = (n_negative // 2).clamp(min=2)
     return torch.minimum(n_negative, torch.minimum(n_positive + least, 7*n_negative // 10 + 2))
 
-def hardlog_loss(
-    logits: torch.Tensor,  # (N, C) float
-    targets: torch.Tensor,  # (N, C) in 0..1; soft targets above 0.5 are positives
-    weights: torch.Tensor | None = None,  # (N,) float, 0 or more; default: 1 for every cell
-) -> torch.Tensor:  # scalar, float32
-    "Return the cross-entropy of all positives and the hardest negatives of each class, averaged over classes."
-    logits, targets, weights = _inputs(logits, targets, weights)
+def _hard_means(logits, targets, weights):
+    "Return the mean cross-entropy of all positives and the hardest negatives of each class: (C,)."
     loss = F.binary_cross_entropy_with_logits(logits, targets, reduction='none')
     weights = torch.ones_like(loss) if weights is None else weights.expand_as(loss)
     positive, counts = targets > 0.5, weights > 0
@@ -104,8 +99,15 @@ def hardlog_loss(
     order = loss.detach().masked_fill(~negative, -1).argsort(dim=0, descending=True, stable=True)     # positives last
     place = torch.arange(len(loss), device=loss.device)[:, None].expand_as(order)
     hard = torch.zeros_like(order).scatter(0, order, place) < k
-    weights = weights * (positive | hard)
-    return _mean(loss, weights).mean()
+    return _mean(loss, weights * (positive | hard))
+
+def hardlog_loss(
+    logits: torch.Tensor,  # (N, C) float
+    targets: torch.Tensor,  # (N, C) in 0..1; soft targets above 0.5 are positives
+    weights: torch.Tensor | None = None,  # (N,) float, 0 or more; default: 1 for every cell
+) -> torch.Tensor:  # scalar, float32
+    "Return the cross-entropy of all positives and the hardest negatives of each class, averaged over classes."
+    return _hard_means(*_inputs(logits, targets, weights)).mean()
 
 # %% ../nbs/29_loss.ipynb #cafc9a4a
 def winner_loss(
