@@ -103,7 +103,7 @@ def _hard_means(logits, targets, weights):
 
 def hardlog_loss(
     logits: torch.Tensor,  # (N, C) float
-    targets: torch.Tensor,  # (N, C) in 0..1; soft targets above 0.5 are positives
+    targets: torch.Tensor,  # (N, C) in 0..1; a soft target above 0.5 is a positive
     weights: torch.Tensor | None = None,  # (N,) float, 0 or more; default: 1 for every cell
 ) -> torch.Tensor:  # scalar, float32
     "Return the cross-entropy of all positives and the hardest negatives of each class, averaged over classes."
