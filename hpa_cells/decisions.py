@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LEAVE_OUT', 'box_columns', 'ReviewError', 'check_decision', 'Decisions', 'match_decisions', 'given_path',
-           'collect_manual', 'manual_labels', 'write_manual', 'answers', 'count_answers']
+           'collect_manual', 'manual_labels', 'write_manual', 'class_answers', 'count_answers']
 
 # %% ../nbs/42_decisions.ipynb #i8000000
 import time, warnings
@@ -196,7 +196,7 @@ def collect_manual(
     given, keys = read_cell_labels(path), ['ID', 'cell', *box_columns]
     is_here = given[keys].merge(cells[keys], how='left', indicator=True)['_merge'].to_numpy() == 'both'
     is_decided = given[keys[:2]].merge(found[keys[:2]], how='left', indicator=True)['_merge'].to_numpy() == 'both'
-    gone = given.loc[~is_here, ['ID', 'cell']].assign(decision=[format_labels(s) for s in given.Label[~is_here]])
+    gone = given.loc[~is_here, ['ID', 'cell']].assign(decision='from ' + given.source[~is_here])
     given = given[is_here & ~is_decided]
     labels = pd.concat([given, found] if len(found) else [given], ignore_index=True)
     return labels, pd.concat([lost, gone], ignore_index=True)
@@ -225,7 +225,7 @@ def write_manual(
     return path if len(table) else None
 
 # %% ../nbs/42_decisions.ipynb #d4200006
-def answers(
+def class_answers(
     labels: pd.DataFrame,  # cell labels of people, from `manual_labels`
     label: int,  # class, 0..18
 ) -> pd.DataFrame:  # ID, cell, shows (bool): the cells that people answered for
@@ -241,7 +241,7 @@ def count_answers(
     "Count the cells of each class that people looked at."
     rows, manual = [], labels[labels['source'] == 'manual']
     for c, name in enumerate(class_names):
-        shows, decided = answers(labels, c).shows, int(answers(manual, c).shows.sum())
+        shows, decided = class_answers(labels, c).shows, int(class_answers(manual, c).shows.sum())
         rows.append((name, int(shows.sum()), int((~shows).sum()), decided))
     table = pd.DataFrame(rows, columns=['name', 'yes', 'no', 'decided']).rename_axis('class')
     imported = is_partial(labels)

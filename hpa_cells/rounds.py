@@ -18,7 +18,7 @@ from .classes import MITOTIC, n_classes, read_labels
 from .shards import StoreError
 from .store import CellStore, open_store
 from .dataset import DatasetError
-from .decisions import manual_labels
+from .decisions import class_answers, manual_labels
 
 # %% ../nbs/81_rounds.ipynb #24351dcd
 nucleus_columns = ['area', 'share', 'brightness', 'peak', 'total', 'texture', 'elongation', 'solidity', 'tubules',
@@ -245,8 +245,6 @@ def rank_run(
     "Rank the cells of a run by how likely they divide; learn from the decisions so far."
     store = open_store(Path(folder)/'cells')
     features = measure_nuclei(store, None if labels is None else _rows_of_class(store, labels, MITOTIC))
-    decided = manual_labels(folder)
-    decided = decided[decided['weight'] > 0].merge(features[['ID', 'cell']])
-    marked = decided[['ID', 'cell']].assign(shows=[MITOTIC in s for s in decided['Label']])
+    marked = class_answers(manual_labels(folder), MITOTIC).merge(features[['ID', 'cell']])
     write_parquet(out, rank_cells(features, marked))
     return dict(cells=len(features), marked=len(marked), dividing=int(marked['shows'].sum()))
