@@ -180,7 +180,8 @@ def write_predictions(
     "Write the predictions of many cells to a file; after an interruption, resume."
     path, rows, nets = Path(path), _check_rows(store, rows), _load_models(model, store.size)
     refined = [refine.__name__] if refine else []
-    key = _input_key(nets, store.table(['ID', 'cell', 'made_from']).iloc[rows], tta, precision, cells_per_part, *refined)
+    cells = store.table(['ID', 'cell', 'made_from']).iloc[rows]
+    key = _input_key(nets, cells, tta, precision, cells_per_part, *refined)
     if _key_of_file(path) == key: return path
     folder, starts = path.with_name(path.name + '.parts'), range(0, max(len(rows), 1), cells_per_part)
     folder.mkdir(parents=True, exist_ok=True)
