@@ -23,12 +23,12 @@ from fastai.learner import Learner, TrainEvalCallback
 from fastai.optimizer import OptimWrapper
 from fastcore.basics import noop
 
-from .files import file_hash
 from .classes import n_classes
 from .dataset import cell_targets, cell_weights, check_cell_labels, find_cells
 from .balance import balance_rows
 from .network import CellNet, freeze, split_parameters
-from .models import load_network, load_pretrained, read_model, save_network, sweep_model
+from .models import read_model, save_network, sweep_model
+from .resolve import FoundModel, resolve_model
 from .loss import get_loss, losses
 from .batches import (
     Augment, CellBatches, SingleProcess, TrainError, autocast_network, pick_device, pick_precision)
@@ -47,8 +47,6 @@ def _check_choices(choices):
         if choices[name] not in known:
             raise TrainError(f"{name} is {choices[name]!r}, expected {' or '.join(map(repr, known))}")
     pick_precision(choices['precision'], pick_device(choices['device']))
-    if choices['start'] is not None and choices['pretrained']:
-        raise TrainError("start and pretrained are both given; give one of them, a network starts from one")
     patience = choices['patience']
     if patience is not None and (choices['valid_ids'] is None or not patience >= 1):
         raise TrainError(f"patience is {patience!r}; it needs to be 1 or more, and needs valid_ids to watch")
@@ -73,12 +71,9 @@ def _identity(choices, store, cell_labels, loaders):
     labels = hashlib.sha256(cells.encode())
     for loader in loaders:
         for values in loader.values: labels.update(values.numpy().tobytes())
-    start = choices['start'] and read_model(choices['start'])['sha256']
+    start = choices['start'] and choices['start'].sha256
     identity = {k: v for k, v in choices.items() if k not in ('valid_ids', 'device')}
-    given = choices['pretrained']
-    pretrained = file_hash(given)[:16] if not isinstance(given, bool) and Path(given).is_file() else str(given)
-    identity |= dict(start=start, pretrained=pretrained, crop_size=store.size,
-                     labels=labels.hexdigest()[:16])
+    identity |= dict(start=start, crop_size=store.size, labels=labels.hexdigest()[:16])
     return json.loads(json.dumps(identity, default=lambda number: number.item()))
 
 # %% ../nbs/38_train.ipynb #bd9c9c93
@@ -124,25 +119,26 @@ def _optimizer(schedule, fused):
     return partial(OptimWrapper, opt=torch.optim.AdamW, fused=fused, **_adam[schedule])
 
 # %% ../nbs/38_train.ipynb #5413cfba
-def _new_network(store, arch, pretrained, hidden, dropout):
+def _new_network(store, arch, hidden, dropout):
     fixed = timm.is_model(arch) and getattr(timm.get_pretrained_cfg(arch), 'fixed_input_size', False)
     given = {k: v for k, v in dict(hidden=hidden, dropout=dropout).items() if v is not None}
-    net = CellNet(arch, crop_size=store.size if fixed else None, **given)
-    if pretrained: load_pretrained(net, pretrained)
-    return net
+    return CellNet(arch, crop_size=store.size if fixed else None, **given)
 
-def _make_network(store, arch, start, pretrained, hidden, dropout):
-    "Return a new network, or the network of the model `start`."
-    if start is None: return _new_network(store, arch, pretrained, hidden, dropout)
-    model = read_model(start)
+def _make_network(store, arch, start, hidden, dropout):
+    "Return a new network, its body from the file `start` of a backbone; or the network of the model `start`."
+    if start is None or start.kind == 'timm':
+        net = _new_network(store, arch, hidden, dropout)
+        if start: start.fill_body(net)
+        return net
+    model = start.settings
     for name, value in dict(arch=arch, hidden=hidden).items():
         if value not in (None, model[name]):
-            raise TrainError(f"start={start} has {name}={model[name]!r}, not {value!r}; give its {name}, or another "
-                             "start")
+            raise TrainError(f"start={start.given} has {name}={model[name]!r}, not {value!r}; give its {name}, or "
+                             "another start")
     if model['crop_size'] not in (None, store.size):
-        raise TrainError(f"start={start} takes crops of {model['crop_size']} px, but the store has {store.size} px; "
-                         "give another start, or crop the cells at its size")
-    net = load_network(start)
+        raise TrainError(f"start={start.given} takes crops of {model['crop_size']} px, but the store has {store.size} "
+                         "px; give another start, or crop the cells at its size")
+    net = start.network()
     if dropout is not None: net.head.dropout.p = net.settings['dropout'] = dropout
     return net
 
@@ -195,9 +191,10 @@ def _fit(learn, device, settings, start_epoch):
     if learn.checkpoint.best: learn.model.load_state_dict(learn.checkpoint.best)
 
 # %% ../nbs/38_train.ipynb #38338487
-def _finish(net, folder, settings, targets):
+def _finish(net, folder, settings, targets, start):
     "Write the model, and remove the checkpoint."
-    save_network(net, folder, settings=settings, cells=targets.sum(0).round().int().tolist())
+    save_network(net, folder, settings=settings, cells=targets.sum(0).round().int().tolist(),
+                 start=start and start.origin)
     (folder/'checkpoint.safetensors').unlink(missing_ok=True)
 
 def _single_process():
@@ -210,6 +207,7 @@ def _single_process():
 
 def _train(store, cell_labels, folder, choices, progress, redo, after_epoch, team):
     _check_choices(choices)
+    if choices['start'] is not None: choices = choices | dict(start=resolve_model(choices['start']))
     device, loaders = pick_device(choices['device']), _make_loaders(store, cell_labels, choices, team.own)
     settings = _identity(choices, store, cell_labels, loaders)
     history, finished = ([], False) if redo else _find_progress(folder, settings)
@@ -219,12 +217,12 @@ def _train(store, cell_labels, folder, choices, progress, redo, after_epoch, tea
     if progress: _report(loaders[0].values[0])
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
         torch.manual_seed(choices['seed'])
-        names = 'arch', 'start', 'pretrained', 'hidden', 'dropout'
+        names = 'arch', 'start', 'hidden', 'dropout'
         net = _make_network(store, **{name: choices[name] for name in names})
         team.first(_prepare, folder, redo)     # removes files, so all settings are checked before
         learn = _make_learner(net, loaders, device, folder, settings, history, progress, after_epoch, team)
         _fit(learn, device, settings, len(history))
-    team.first(_finish, net, folder, settings, loaders[0].values[0])
+    team.first(_finish, net, folder, settings, loaders[0].values[0], choices['start'])
     return pd.DataFrame(history)
 
 # %% ../nbs/38_train.ipynb #38a00002
@@ -239,8 +237,7 @@ def train_network(
     loss: str = 'focal',  # 'focal', 'winner', 'lovasz' or 'hardlog'
     schedule: str = 'one-cycle',  # 'one-cycle' or 'winner'
     valid_ids: Iterable[str] | None = None,  # IDs of the images whose cells are for validation; default: none
-    start: str | Path | None = None,  # folder of a model to train further; default: a new network
-    pretrained: bool | str | Path = False,  # weights for the body of a new network, see `load_pretrained`
+    start: str | Path | FoundModel | None = None,  # model or weights as for `resolve_model`; default: a new network
     balance: tuple | str | None = None,  # (cap, floor) cells per class, 'sqrt' or 'effective', see `balance_rows`
     patience: int | None = None,  # stop after this many epochs without a better macro_ap, keep the best; default: never
     weight_decay: float = 0.01,  # decoupled (AdamW), 0 or more; not for biases and normalisation
@@ -259,7 +256,7 @@ def train_network(
 ) -> pd.DataFrame:  # one row per epoch: epoch, train_loss, valid_loss, macro_ap, lr, seconds, ap0..ap18
     "Train a network on cells: resume if interrupted, return at once if finished."
     choices = dict(arch=arch, epochs=epochs, batch_size=batch_size, lr=lr, loss=loss, schedule=schedule,
-                   valid_ids=valid_ids, start=start, pretrained=pretrained, balance=balance, patience=patience,
+                   valid_ids=valid_ids, start=start, balance=balance, patience=patience,
                    weight_decay=weight_decay, body_rate=body_rate, augment=augment, brightness=brightness,
                    hidden=hidden, dropout=dropout, precision=precision, device=device, seed=seed)
     team = team or _single_process()
