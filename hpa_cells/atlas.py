@@ -15,7 +15,8 @@ import pandas as pd
 from .files import HpaCellsError
 from .tables import read_csv
 from .fetch import allowed_origins, find_origin
-from .classes import LabelError, NEGATIVE, RARE, class_names, parse_labels
+from .classes import LabelError, RARE, parse_labels
+from .vocabulary import locations, map_locations
 
 # %% ../nbs/70_atlas.ipynb #84440704
 class AtlasError(HpaCellsError):
@@ -24,24 +25,25 @@ class AtlasError(HpaCellsError):
 atlas_hosts = ('images.proteinatlas.org',)
 
 # %% ../nbs/70_atlas.ipynb #78631247
-location_class = {name: c for c, name in enumerate(class_names)} | {
-    'Focal adhesion sites': 9, 'Centriolar satellite': 12, 'Cell Junctions': 13, 'Vesicles': 17, 'Peroxisomes': 17,
-    'Endosomes': 17, 'Lysosomes': 17, 'Lipid droplets': 17, 'Cytoplasmic bodies': 17, 'No staining': NEGATIVE}
-_location_class = {name.lower(): c for name, c in location_class.items()}
+location_class = {name: location.id for name, location in locations.items() if location.id is not None}
 competition_lines = (
     'A-431', 'A549', 'EFO-21', 'HAP1', 'HEK 293', 'HUVEC TERT2', 'HaCaT', 'HeLa', 'PC-3', 'RH-30', 'RPTEC TERT1',
     'SH-SY5Y', 'SK-MEL-30', 'SiHa', 'U-2 OS', 'U-251 MG', 'hTCEpi')
 
+_same_line = re.compile('[^a-z0-9]')
+
+def _line_key(name): return _same_line.sub('', name.lower())
+
 class _LeftOut(Exception):
     "An image is not used; the arguments are the reason and a detail."
 
-def _named_classes(text, keep=frozenset()):
-    "The label set for names of locations; for classes in `keep`, locations without class are ignored."
-    names = [n for n in (n.strip() for n in re.split('[,;|]', text)) if n]
-    labels = frozenset(_location_class[n.lower()] for n in names if n.lower() in _location_class)
-    unknown = [n for n in names if n.lower() not in _location_class]
-    if unknown and not labels & keep: raise _LeftOut('location without class', unknown[0])
-    return labels
+def _named_classes(names, keep=frozenset()):
+    "The label set for names of locations; and those without class, allowed only beside a class in `keep`."
+    labels, ignored = map_locations(names)
+    if ignored and not labels & keep: raise _LeftOut('location without class', '|'.join(ignored))
+    return labels, '|'.join(ignored)
+
+def _split_names(text): return [n for n in (n.strip() for n in re.split('[,;|]', text)) if n]
 
 def _numbered_classes(text):
     "The label set for class ids such as `16`, `0|16`, `0,16`, or `16.0` from a spreadsheet."
@@ -75,30 +77,37 @@ _true = {'false': False, '0': False, '0.0': False, '': False, 'true': True, '1':
 def _fits(ID): return re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9._-]{0,99}', ID) is not None
 
 def _label_set(row, names, ids, keep):
-    if names and row[names]: return _named_classes(row[names], keep)
-    if ids and row[ids]: return _numbered_classes(row[ids])
+    if names and row[names]: return _named_classes(_split_names(row[names]), keep)
+    if ids and row[ids]: return _numbered_classes(row[ids]), ''
     raise _LeftOut('no location', '')
 
-def _usable(row, names, ids, cell_lines, keep, origins):
-    "ID, address, label set, cell line, width and cells of a usable image."
+def _check_address(address, origins):
+    if address and (not find_origin(address, origins) or urlsplit(address)[3:] != ('', '')):
+        raise _LeftOut('host not allowed', address[:60])
+
+def _check_line(line, lines, labels):
+    "Leave out an image of another cell line; `lines` are keys, None for all."
+    if lines and _line_key(line) not in lines and not labels & {*RARE}: raise _LeftOut('other cell line', line)
+
+def _usable(row, names, ids, lines, keep, origins):
+    "ID, address, label set, cell line, width, cells and ignored names of a usable image."
     image, line = row['image'], row.get('cellline', '')
     address = image if '://' in image else ''
     ID = image.rpartition('/')[2] if address else image
     if not _fits(ID): raise _LeftOut('invalid ID', image[:60])
-    if address and (not find_origin(address, origins) or urlsplit(address)[3:] != ('', '')):
-        raise _LeftOut('host not allowed', image[:60])
+    _check_address(address, origins)
     if _true[row.get('intrainset', '').lower()]: raise _LeftOut('in the training set', '')
-    labels = _label_set(row, names, ids, keep)
-    if cell_lines and 'cellline' in row and line not in cell_lines and not labels & {*RARE}:
-        raise _LeftOut('other cell line', line)
-    return ID, address, labels, line, int(float(row.get('imagewidth') or 0)), float(row.get('cells') or 'nan')
+    labels, ignored = _label_set(row, names, ids, keep)
+    if 'cellline' in row: _check_line(line, lines, labels)
+    return ID, address, labels, line, int(float(row.get('imagewidth') or 0)), float(row.get('cells') or 'nan'), ignored
 
-def _read_images(path, rows, columns, cell_lines, keep, origins):
+# %% ../nbs/70_atlas.ipynb #330020eb
+def _read_images(path, rows, columns, lines, keep, origins):
     "The usable images by ID, and (ID, reason, detail) of the others."
     found, left_out = {}, []
     for row, values in rows:
         try:
-            ID, *rest = _usable(values, *columns, cell_lines, keep, origins)
+            ID, *rest = _usable(values, *columns, lines, keep, origins)
             if ID in found: raise _LeftOut('duplicate', '')
             found[ID] = (ID, *rest)
         except _LeftOut as e: left_out.append((values['image'].rpartition('/')[2], *e.args))
@@ -107,6 +116,8 @@ def _read_images(path, rows, columns, cell_lines, keep, origins):
     return found, left_out
 
 # %% ../nbs/70_atlas.ipynb #0857709a
+def _samples(IDs): return IDs.str.extract(r'^(\d+_[A-Z]\d+)_', expand=False).fillna(IDs)
+
 def read_index(
     path: str | Path,  # table with columns Image, Label or Label_idx; optional Cellline, in_trainset, ImageWidth, cells
     cell_lines: tuple | None = competition_lines,  # cell lines to keep; None: all. Images of class 11 or 15 always stay
@@ -118,9 +129,10 @@ def read_index(
     rows, origins = _read_rows(path), allowed_origins(hosts)
     for column in {'cellline', 'intrainset'} - {*rows[0][1]}:
         warnings.warn(f"{path}: no column {column}; all of its images are treated as usable")
-    found, left_out = _read_images(path, rows, _label_columns(rows), cell_lines, frozenset(keep), origins)
-    table = pd.DataFrame(found.values(), columns=['ID', 'address', 'Label', 'cell_line', 'width', 'cells'])
-    table['sample'] = table['ID'].str.extract(r'^(\d+_[A-Z]\d+)_', expand=False).fillna(table['ID'])
+    lines = {_line_key(name) for name in cell_lines or ()}
+    found, left_out = _read_images(path, rows, _label_columns(rows), lines, frozenset(keep), origins)
+    table = pd.DataFrame(found.values(), columns=['ID', 'address', 'Label', 'cell_line', 'width', 'cells', 'ignored'])
+    table.insert(6, 'sample', _samples(table['ID']))
     if counts is not None:
         table['cells'] = table['ID'].map(counts.set_index('ID')['cells'].astype(float)).fillna(table['cells'])
     return table, pd.DataFrame(left_out, columns=['ID', 'reason', 'detail'])
@@ -129,7 +141,8 @@ def count_reasons(
     left_out: pd.DataFrame,  # reason, detail: as from `read_index`
 ) -> pd.DataFrame:  # one row per reason: reason, images, details; most frequent first
     "Count the images left out by reason."
-    rows = [(reason, len(t), ', '.join(f'{d} {n}' for d, n in t['detail'].value_counts().items() if d))
-            for reason, t in left_out.groupby('reason')]
+    details = left_out.assign(detail=left_out['detail'].str.split('|')).explode('detail').groupby('reason')['detail']
+    rows = [(reason, n, ', '.join(f'{d} {k}' for d, k in details.get_group(reason).value_counts().items() if d))
+            for reason, n in left_out['reason'].value_counts().items()]
     table = pd.DataFrame(rows, columns=['reason', 'images', 'details'])
     return table.sort_values('images', ascending=False, ignore_index=True)
