@@ -127,7 +127,7 @@ def _open_run(changes, out, workers, cluster, processes, budget, device, quiet) 
 
 def _report_aside(run):
     "Exit with status 1 and a line if images were set aside."
-    aside = run.notes('set aside').ID.unique()
+    aside = run.set_aside().ID.unique()
     if not len(aside): return
     print(f"hpa_cells: {len(aside)} images set aside, see {run.folder/'notes.csv'}: {', '.join(aside[:5])}",
           file=sys.stderr)
@@ -144,9 +144,6 @@ def on_run(
         def opened(out, workers, cluster, processes, budget, device, quiet, **given):
             changes = {name: value for name in names if (value := given.pop(name)) is not None}
             with _open_run(changes, out, workers, cluster, processes, budget, device, quiet) as run:
-                if {'train', 'pseudo'} & set(stages) and (run.labels/'decisions.jsonl').exists():
-                    from hpa_cells.decisions import write_manual
-                    write_manual(run.folder)
                 command(run, **given)
                 _report_aside(run)
         for add in reversed(setting_options(*stages) + _run_options): opened = add(opened)
