@@ -18,7 +18,7 @@ from .classes import read_labels
 from .dataset import (
     DatasetError, join_cell_labels, read_cell_labels, single_label_cells, write_cell_labels)
 from .folds import make_folds
-from .decisions import Decisions, box_columns, match_decisions
+from .decisions import box_columns, collect_manual, given_path
 from .settings import RunError, stage_settings
 from .run import _exchange, _read_json, _write_json
 from .prepare import Run
@@ -62,12 +62,17 @@ def _match_manual(table, cells):
     return table[found].reset_index(drop=True), table[~found].assign(decision=lambda t: t.Label.map(str))
 
 @patch
+def _has_decisions(self: Run):
+    "Check whether there are decisions or imported labels, which labels/manual.parquet is written from."
+    return (self.labels/'decisions.jsonl').exists() or given_path(self.labels).exists()
+
+@patch
 def _manual(self: Run, store):
     "Return the labels that people gave to present cells, and those of other cells; None without any."
-    journal, table = self.labels/'decisions.jsonl', self.labels/'manual.parquet'
-    if not journal.exists() and not table.exists(): return None, ()
+    is_current, table = self._has_decisions(), self.labels/'manual.parquet'
+    if not is_current and not table.exists(): return None, ()
     cells = store.table(['ID', 'cell', *box_columns])
-    if journal.exists(): return match_decisions(Decisions(journal).all(), cells)
+    if is_current: return collect_manual(self.labels, cells)
     return _match_manual(read_cell_labels(table), cells)
 
 @patch
@@ -81,7 +86,7 @@ def _with_manual(self: Run, store, *tables):
 def _apply_decisions(self: Run, store):
     "Write labels/manual.parquet from the decisions, and a note about each decision whose cell is gone."
     manual, lost = self._manual(store)
-    if (self.labels/'decisions.jsonl').exists(): self._write_labels('manual', manual)
+    if self._has_decisions(): self._write_labels('manual', manual)
     before = self.notes()
     before = before[before.stage == 'decisions']
     text = "the decision {} about cell {} is not used, because its cell is gone; review this image again"
@@ -142,30 +147,34 @@ def _make_model(self: Run, name, made_from, train, **more):
 _translated = ('pretrained', 'cap', 'floor', 'folds')      # not arguments of `train_network`
 
 @patch
+def _first_weights(self: Run):
+    "Return the model or the file of weights that the training starts from, or None."
+    from hpa_cells.resolve import resolve_model
+    return resolve_model(self.settings.pretrained) if self.settings.pretrained else None
+
+@patch
 def _check_network(self: Run):
     "Raise an error if the network cannot be made, its first weights do not fit, or the device is missing."
     from hpa_cells.batches import pick_device
     from hpa_cells.network import _check_arch
-    from hpa_cells.train import _new_network
-    s = self.settings
+    from hpa_cells.train import _make_network
+    s, made, found = self.settings, self._made('single'), self._first_weights()
     _check_arch(s.arch)
     pick_device(self.device)
-    if not s.pretrained: return
-    if not Path(s.pretrained).is_file(): raise RunError(f"pretrained: {s.pretrained} is not a file; check the path")
-    made = self._made('single')
-    known = made.get('arch'), (made.get('made_from') or {}).get('start')
-    if known == (s.arch, file_hash(s.pretrained)): return      # this model started from the same weights
+    if not found or (made.get('arch'), (made.get('made_from') or {}).get('start')) == (s.arch, found.sha256): return
     import torch
     class Crops: size = s.crop_size
-    with torch.random.fork_rng(devices=[]): _new_network(Crops, s.arch, s.pretrained, None, None)
+    with torch.random.fork_rng(devices=[]): _make_network(Crops, s.arch, found, None, None)
 
+# %% ../nbs/59_learn.ipynb #5900a0f9
 @patch
 def _training(self: Run, cell_labels, cells, labels, start, **changes):
     "Return the function that trains a network, without its folder, and what the network is made from."
     s, valid = self.settings, self._valid_ids(labels)
     options = {n: getattr(s, n) for n in stage_settings['train'] if n not in _translated} | changes
     used = cell_labels.merge(cells[['ID', 'cell', 'made_from']], on=['ID', 'cell'], how='left')
-    first = self._made(start)['sha256'] if start else file_hash(s.pretrained) if s.pretrained else None
+    begin = self.models/start if start else self._first_weights()
+    first = self._made(start)['sha256'] if start else begin and begin.sha256
     made_from = dict(
         cells=table_digest(used[['ID', 'cell', 'made_from']]), start=first,
         settings=options | dict(cap=s.cap, floor=s.floor),
@@ -173,8 +182,7 @@ def _training(self: Run, cell_labels, cells, labels, start, **changes):
         valid=digest(sorted((valid or set()) & set(used.ID))))
     def train(store, folder):
         if (train := self.trainer) is None: from hpa_cells.train import train_network as train
-        train(store, cell_labels, folder, start=start and self.models/start,
-              pretrained=not start and s.pretrained or False, valid_ids=valid, device=self.device,
+        train(store, cell_labels, folder, start=begin, valid_ids=valid, device=self.device,
               balance=(s.cap or None, s.floor or None) if s.cap or s.floor else None,
               progress=self.progress, after_epoch=self.check_time, **options)
     return train, made_from
@@ -236,7 +244,7 @@ def pseudo(self: Run,
 def _round_origin(self: Run, start, cells, labels, all_single):
     "Return what the model of a round is made from: the cells that get pseudo-labels, labels, start and settings."
     s = self.settings
-    names = [n for n in (*stage_settings['train'], *stage_settings['pseudo'])
+    names = [n for n in (*stage_settings['train'], *stage_settings['pseudo'], 'tta')      # tta: its predictions
              if n not in ('rounds', 'epochs', 'pretrained', 'folds')]
     _, single = self._training(all_single, cells, labels, start)
     asked = table_digest(cells[['ID', 'cell', 'made_from']][cells.wanted])

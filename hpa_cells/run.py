@@ -123,34 +123,44 @@ def _source_name(source):
     return source.rstrip('/') if is_url(source) else str(Path(source).absolute().resolve())
 
 @patch
+def _read_sources(self: Run):
+    "Return sources.json, checked: images by path, and the label table."
+    found = _read_json(path := self.folder/'sources.json')
+    images, labels = found.get('images', {}), found.get('labels', {})
+    if isinstance(images, dict) and isinstance(labels, dict) and all(isinstance(s, dict) for s in images.values()):
+        return dict(images=images, labels=labels)
+    raise RunError(f"{path}: damaged; delete it and rerun the command")
+
+@patch
 def _remember(self: Run, images: Fields, role):
     "Write a source of images to sources.json; role 'train', 'test' or 'other'."
     path, kind = self.folder/'sources.json', 'url' if is_url(images.source) else 'folder'
     if kind == 'folder' and not os.path.isdir(images.source): kind = 'zip'
-    known = _read_json(path)
+    known = self._read_sources()
     now = dict(role=role, kind=kind, images=len(images), listing=digest(images.ids))
-    before = known.get('images', {}).get(images.source, {})
+    before = known['images'].get(images.source, {})
     if role == 'other' and before: now['role'] = before.get('role', role)
-    if now != before: _write_json(path, known | dict(images=known.get('images', {}) | {images.source: now}))
+    if now != before: _write_json(path, known | dict(images=known['images'] | {images.source: now}))
 
+# %% ../nbs/57_run.ipynb #5700a0f1
 @patch
 def sources(self: Run,
     role: str | None = None,  # 'train', 'test' or 'other'; default: all, in this order
 ) -> list[str]:  # paths and URLs
     "Return the sources of images that the run has used."
-    found = [(s['role'], path) for path, s in _read_json(self.folder/'sources.json').get('images', {}).items()]
+    found = [(s.get('role'), path) for path, s in self._read_sources()['images'].items()]
     return [path for r in ('train', 'test', 'other') for kind, path in found if kind == r and role in (None, r)]
 
 @patch
 def _remember_labels(self: Run, path, labels_digest):
     file = self.folder/'sources.json'
-    known, now = _read_json(file), dict(path=_source_name(path), digest=labels_digest)
+    known, now = self._read_sources(), dict(path=_source_name(path), digest=labels_digest)
     if known.get('labels') != now: _write_json(file, known | dict(labels=now))
 
 @patch
 def _label_digest(self: Run):
     "Return the digest of the label table that was used last, or None."
-    return (_read_json(self.folder/'sources.json').get('labels') or {}).get('digest')
+    return self._read_sources()['labels'].get('digest')
 
 # %% ../nbs/57_run.ipynb #9b199832
 @patch
