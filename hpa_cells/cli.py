@@ -58,7 +58,7 @@ def main(
 @device_option
 @quiet_option
 def demo(out, fields, size, seed, device, quiet):
-    """Run the full pipeline on simulated images, with scores and a report.
+    """Run all stages on simulated images, with scores.
 
     Example: hpa_cells demo --out demo/"""
     from hpa_cells.pipeline import run_demo
@@ -73,7 +73,7 @@ def demo(out, fields, size, seed, device, quiet):
 @option('--size', type=click.IntRange(64, 4096), default=1024, help="side of the images, px [1024; 64 to 4096]")
 @option('--seed', type=click.IntRange(0), default=0, help="random seed; the same seed gives the same images [0]")
 def simulate(out, fields, size, seed):
-    """Write simulated images in the competition's layout, with their ground truth.
+    """Write simulated images with their ground truth.
 
     Example: hpa_cells simulate --out simulated/ --fields 24 --size 1024 --seed 0"""
     from hpa_cells.fields import open_fields
@@ -92,7 +92,7 @@ def simulate(out, fields, size, seed):
 @option('--test', required=True, metavar='DIR', group='Input', help="folder, zip or URL with test images")
 @sample_option
 def run(run, train, labels, test, sample):
-    """Make a submission for test images from training images with labels.
+    """Make a submission from training and test images.
 
     Example: hpa_cells run --train train/ --labels train.csv --test test/ --out run/ --workers 2 --budget 8h"""
     run.everything(train, labels, test, sample)
@@ -120,9 +120,11 @@ def crop(run, source):
 @on_run('train')
 @labels_option
 def train(run, labels):
-    """Train a model on the cells of single-label images: RUN/models/single.
+    """Train a model on the cells of single-label images.
 
-    Example: hpa_cells train --labels train.csv --out run/ --arch densenet121 --epochs 20 --budget 8h"""
+    Example: hpa_cells train --labels train.csv --out run/ --arch densenet121 --epochs 20 --budget 8h
+
+    Writes RUN/labels/single.parquet and RUN/models/single."""
     run.train(labels)
 
 # %% ../nbs/90_cli.ipynb #33e1cbf1
@@ -130,7 +132,7 @@ def train(run, labels):
 @on_run('pseudo')
 @labels_option
 def pseudo(run, labels):
-    """Label the cells of multi-label images and train on all cells, round by round.
+    """Label the cells of multi-label images, and train again.
 
     Example: hpa_cells pseudo --labels train.csv --out run/ --rounds 3
 
@@ -143,9 +145,11 @@ def pseudo(run, labels):
 @sample_option
 @option('--model', group='Input', help="name of a model in RUN/models [the last one]")
 def infer(run, source, sample, model):
-    """Segment, crop and predict images: RUN/predictions.parquet and RUN/submission.csv.
+    """Predict the cells of images and write a submission.
 
-    Example: hpa_cells infer test/ --out run/ --sample sample_submission.csv"""
+    Example: hpa_cells infer test/ --out run/ --sample sample_submission.csv
+
+    Segments and crops the images. Writes RUN/predictions.parquet and RUN/submission.csv."""
     run.segment(source)
     run.crop(source)
     run.infer(source, sample, model)
@@ -160,9 +164,11 @@ _json_option = option('--json', 'as_json', is_flag=True, help="print JSON")
 @_json_option
 @click.pass_context
 def check(ctx, submission, sample, as_json):
-    """List the mistakes in a submission; exit status 1 if there are any.
+    """List the mistakes in a submission.
 
-    Example: hpa_cells check submission.csv --sample sample_submission.csv"""
+    Example: hpa_cells check submission.csv --sample sample_submission.csv
+
+    The exit status is 1 if there are mistakes."""
     from hpa_cells.check import check_submission
     found = check_submission(submission, sample)
     if as_json: print(json.dumps(dict(found.attrs, findings=found.to_dict('records'))))
@@ -171,6 +177,7 @@ def check(ctx, submission, sample, as_json):
         print(f"{len(found)} findings; " + ', '.join(f'{n:,} {what}' for what, n in found.attrs.items()))
     ctx.exit(int(len(found) > 0))
 
+# %% ../nbs/90_cli.ipynb #cb0a259c
 @app.command()
 @_submission_argument
 @path_option('--masks', required=True, help="true label maps, <ID>.png; or the ground truth as one CSV file")
@@ -179,9 +186,11 @@ def check(ctx, submission, sample, as_json):
         help="strict; or verified: ignore classes that were not verified in an image [strict]")
 @_json_option
 def score(submission, masks, cells, mode, as_json):
-    """Compute the mean average precision of a submission at mask IoU 0.6.
+    """Compute the mean average precision of a submission.
 
-    Example: hpa_cells score submission.csv --masks truth/masks --cells truth/cells.csv"""
+    Example: hpa_cells score submission.csv --masks truth/masks --cells truth/cells.csv
+
+    A detection is a hit if its mask has an IoU of at least 0.6 with a true cell of its class."""
     from hpa_cells.score import score_submission
     found = score_submission(submission, masks, cells, mode=mode)
     if as_json: return print(found.to_json())

@@ -33,9 +33,11 @@ def atlas():
 @option('--seed', type=click.IntRange(0), default=0, help="random seed; the same seed gives the same plan [0]")
 @path_option('--out', default='plan.csv', metavar='CSV', group='Output', help="file for the plan [plan.csv]")
 def atlas_plan(index, wanted, more, max_gb, kind, size, keep, seed, out):
-    """Choose public images within a budget; this downloads no image.
+    """Choose public images within a budget.
 
-    Example: hpa_cells atlas plan --index kaggle_2021.tsv --want 11:500 15:1000 --max-gb 5"""
+    Example: hpa_cells atlas plan --index kaggle_2021.tsv --want 11:500 15:1000 --max-gb 5
+
+    This downloads no image; the next step is `atlas get`."""
     from hpa_cells.atlas import count_reasons, read_index
     from hpa_cells.plan import parse_want, plan_download, write_plan
     found, left_out = read_index(index, keep=keep)
@@ -55,9 +57,11 @@ def atlas_plan(index, wanted, more, max_gb, kind, size, keep, seed, out):
 @quiet_option
 @click.pass_context
 def atlas_get(ctx, plan, out, part, given, per_second, quiet):
-    """Download the images of a plan; rerun the same command to resume.
+    """Download the images of a plan.
 
-    Example: hpa_cells atlas get plan.csv --out atlas/ --part 1/4"""
+    Example: hpa_cells atlas get plan.csv --out atlas/ --part 1/4
+
+    After an interruption, rerun the same command to resume."""
     from hpa_cells.download import download
     from hpa_cells.plan import read_plan
     journal = download(read_plan(plan), out, part, given=given, per_second=per_second, progress=not quiet)
@@ -79,9 +83,11 @@ _run_argument = click.argument('run', type=Path)
 @option('--port', type=click.IntRange(0, 65535), default=0, help="port of the page; 0: any free one [0]")
 @option('--browser/--no-browser', default=True, help="open the page in a browser [yes]")
 def review(run, images, labels, order, cls, predictions, ranking, port, browser):
-    """Look at cells and correct their labels on a local page; the next training uses the corrections.
+    """Look at cells and correct their labels on a local page.
 
-    Example: hpa_cells review run/ --images train/ --labels train.csv"""
+    Example: hpa_cells review run/ --images train/ --labels train.csv
+
+    The next training uses the corrections."""
     from hpa_cells.page import review as serve
     serve(run, images, labels, order, cls, predictions, ranking, port=port, open_browser=browser)
 
@@ -91,11 +97,12 @@ def review(run, images, labels, order, cls, predictions, ranking, port, browser)
              help="table ID, cell, score [ranked.parquet]")
 @path_option('--labels', metavar='CSV', help="label table: only cells of images with Mitotic spindle")
 def rank(run, out, labels):
-    """Rank cells by how likely they divide; learn from the decisions made on the review page.
+    """Rank cells by how likely they divide.
 
     Example: hpa_cells rank run/ --labels train.csv --out ranked.parquet
 
-    Then: hpa_cells review run/ --order ranked --ranking ranked.parquet, and repeat."""
+    Learns from the decisions on the review page. Then: hpa_cells review run/ --order ranked --ranking
+    ranked.parquet, and repeat."""
     from hpa_cells.rounds import rank_run
     counts = rank_run(run, out, labels)
     print(f"{counts['cells']:,} cells ranked, {counts['marked']} of them marked, {counts['dividing']} dividing: {out}")
@@ -152,7 +159,7 @@ def kaggle_split(cells, out, most_gb):
 @option('--licence', required=True, help="as Kaggle names it, such as CC-BY-SA-4.0")
 @option('--subtitle', default='', help="20 to 80 characters")
 def kaggle_describe(folder, owner, title, licence, subtitle):
-    """Write a dataset's description for Kaggle, dataset-metadata.json.
+    """Write the description of a dataset for Kaggle.
 
     Example: hpa_cells kaggle describe parts/part-1 --owner me --title 'HPA cells, part 1' --licence CC-BY-SA-3.0"""
     from hpa_cells.datasets import write_metadata
@@ -165,7 +172,7 @@ def kaggle_describe(folder, owner, title, licence, subtitle):
 @option('--notes', default='new files', help="version notes [new files]")
 @option('--public', is_flag=True, help="make a new dataset visible to everyone")
 def kaggle_push(folder, send, notes, public):
-    """Upload a described folder as a dataset, or as a new version of it.
+    """Upload a described folder as a dataset or a new version.
 
     Example: hpa_cells kaggle push parts/part-1 --send"""
     from hpa_cells.datasets import push_dataset
@@ -175,9 +182,11 @@ def kaggle_push(folder, send, notes, public):
 @_folder_argument
 @click.pass_context
 def kaggle_compare(ctx, folder):
-    """List files that are missing on Kaggle or have another size there; exit status 1 if there are any.
+    """List files that are missing or different on Kaggle.
 
-    Example: hpa_cells kaggle compare parts/part-1"""
+    Example: hpa_cells kaggle compare parts/part-1
+
+    The exit status is 1 if there are any."""
     from hpa_cells.datasets import compare_dataset
     found = compare_dataset(folder)
     if len(found): print(found.to_string(index=False))
@@ -202,7 +211,7 @@ def kaggle_pull(name, out):
 @option('--parts', type=click.IntRange(1), default=5, help="parts of the training images, a kernel for each [5]")
 @option('--weights', default='', metavar='OWNER/SLUG', help="dataset with the organisers' segmentation network [none]")
 def kaggle_kernels(source, out, owner, parts, weights):
-    """Prepare the four Kaggle notebooks under your name, the first once per part.
+    """Prepare the four Kaggle notebooks under your name.
 
     Example: hpa_cells kaggle kernels nbs/kaggle --out kernels/ --owner me"""
     from hpa_cells.kernels import prepare_kernels
@@ -212,7 +221,7 @@ def kaggle_kernels(source, out, owner, parts, weights):
 @_folder_argument
 @_send_option
 def kaggle_run(folder, send):
-    """Upload and run a kernel that `kaggle kernels` prepared.
+    """Upload and run a prepared kernel.
 
     Example: hpa_cells kaggle run kernels/2_train --send"""
     from hpa_cells.kernels import push_kernel
@@ -232,9 +241,11 @@ def kaggle_output(kernel, out):
 @kaggle.command('environment')
 @click.pass_context
 def kaggle_environment(ctx):
-    """Check the versions of the installed packages; exit status 1 if one does not fit.
+    """Check the versions of the installed packages.
 
-    Example: hpa_cells kaggle environment"""
+    Example: hpa_cells kaggle environment
+
+    The exit status is 1 if a version does not fit."""
     from hpa_cells.environment import check_environment
     table = check_environment()
     print(table.to_string(index=False))
