@@ -23,7 +23,7 @@ from .images import FieldError, read_image
 from .fields import channels, field_flags, open_fields, to_uint8
 from .folds import Fingerprints, find_duplicates, fingerprint
 from .atlas import AtlasError, _fits, atlas_hosts
-from .plan import Plan
+from .plan import Plan, protein_columns
 
 # %% ../nbs/72_download.ipynb #3ddbf122
 def _given_prints(sources, cache, progress):
@@ -75,7 +75,8 @@ def _write_field(folder, ID, field):
 
 def _get_image(session, row, folder, settings, given, max_pixels):
     "Fetch, check and store one image; return its entry for the journal."
-    entry = dict(ID=row.ID, state='done', reason='', Label=format_labels(row.Label), fetched=0, kept=0, sha256={})
+    entry = dict(ID=row.ID, state='done', reason='', Label=format_labels(row.Label), fetched=0, kept=0, sha256={},
+                 **{c: getattr(row, c) for c in protein_columns if hasattr(row, c)})
     try:
         field = _get_field(session, row, settings, max_pixels, entry)
         if given and (other := _look_alike(field, given)): raise FieldError(f'near-duplicate of {other}')
@@ -102,11 +103,13 @@ def read_journal(
 ) -> pd.DataFrame:  # one row per image, with the columns above
     "Read the state of each image of a download."
     entries = [e for path in sorted(Path(out).glob('journal*.jsonl')) for e in Journal(path).read()[1:]]
-    return pd.DataFrame({e['ID']: e for e in entries}.values(), columns=_columns)
+    columns = [*_columns, *(c for c in protein_columns if any(c in e for e in entries))]
+    return pd.DataFrame({e['ID']: e for e in entries}.values(), columns=columns)
 
 def _write_labels(out):
-    "Write the label table of all fields that are done."
-    table = read_journal(out).query("state == 'done'").sort_values('ID')[['ID', 'Label']]
+    "Write the label table of all fields that are done, with gene, antibody and group where they are known."
+    table = read_journal(out).query("state == 'done'").sort_values('ID')
+    table = table[['ID', 'Label', *(c for c in protein_columns if c in table)]]
     with atomic_path(out/'labels.csv') as temporary: table.to_csv(temporary, index=False, lineterminator='\n')
 
 # %% ../nbs/72_download.ipynb #e62a4c32
