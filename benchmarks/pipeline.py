@@ -1,4 +1,4 @@
-"Cost of segmenting and cropping against the number of fields, on one core: `python benchmarks/pipeline.py`"
+"Time, memory and disk of segmenting and cropping by the number of images, on one core: python benchmarks/pipeline.py"
 import argparse
 import json
 import os
@@ -27,12 +27,13 @@ for stage in (run.segment, run.crop):
     start = time.perf_counter()
     stage(source)
     times.append(time.perf_counter() - start)
-print(json.dumps(dict(segment=times[0], crop=times[1], cells=len(run.store()), memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024)))
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
+print(json.dumps(dict(segment=times[0], crop=times[1], cells=len(run.store()), memory=memory)))
 '''
 
 
 def repeat(source, out, n):
-    "A folder of n fields: those of `source` again and again, under other names, without taking disk."
+    "Make a folder of n images: hard links to the images of `source`, again and again under new names."
     ids = sorted({p.name.rsplit('_', 1)[0] for p in source.glob('*_red.png')})
     out.mkdir()
     for i in range(n):
@@ -41,36 +42,42 @@ def repeat(source, out, n):
 
 
 def measure(source, out):
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', child, source, out], capture_output=True, text=True, check=True,
-                          env=os.environ | dict(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1'))
+    "Segment and crop in a process of its own; return seconds, cells, memory (MB) and disk (MB)."
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', child, source, out], capture_output=True, text=True,
+                          check=True, env=os.environ | dict(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1'))
     result = json.loads(done.stdout.splitlines()[-1])
     result['disk'] = sum(p.stat().st_size for p in Path(out).rglob('*') if p.is_file())/1e6
     shutil.rmtree(out)
     return result
 
 
+def extrapolate(points):
+    "Fit a straight line to (images, seconds, MB) and print what larger collections need."
+    n, time, disk = np.array(points).T
+    (slope, start), (mb, _) = np.polyfit(n, time, 1), np.polyfit(n, disk, 1)
+    print(f'\nstraight line: {start:.1f} s + {slope:.3f} s per image')
+    for name, m in (('the competition, 22,000 images', 22_000), ('the atlas, 80,000 images', 80_000)):
+        print(f'{name}: {slope*m/3600:.1f} hours on one core, {mb*m/1000:.0f} GB')
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--fields', type=int, nargs='+', default=[10, 100, 1000])
-    parser.add_argument('--size', type=int, default=2048)
+    parser.add_argument('--fields', type=int, nargs='+', default=[10, 100, 1000], help='numbers of images')
+    parser.add_argument('--size', type=int, default=2048, help='side of the images, px')
     args = parser.parse_args()
     print(machine(cv2, np), '\n')
-    print('| fields | segment, s | crop, s | s a field | cells | disk, MB | memory of the process, MB |\n|---|---|---|---|---|---|---|')
+    print('| images | segment, s | crop, s | s per image | cells | disk, MB | peak memory, MB |\n'
+          '|---|---|---|---|---|---|---|')
     points = []
     with TemporaryDirectory() as folder:
         source = simulate_dataset(Path(folder)/'ten', fields=10, size=args.size, seed=0, test=1)/'train'
         for n in args.fields:
-            fields = repeat(source, Path(folder)/f'fields{n}', n)
-            r = measure(fields, Path(folder)/'run')
+            r = measure(repeat(source, Path(folder)/f'fields{n}', n), Path(folder)/'run')
             seconds = r['segment'] + r['crop']
-            print(f"| {n} | {r['segment']:.1f} | {r['crop']:.1f} | {seconds/n:.3f} | {r['cells']} | {r['disk']:.0f} | {r['memory']:.0f} |", flush=True)
+            print(f"| {n} | {r['segment']:.1f} | {r['crop']:.1f} | {seconds/n:.3f} | {r['cells']} | {r['disk']:.0f} "
+                  f"| {r['memory']:.0f} |", flush=True)
             points.append((n, seconds, r['disk']))
-    n, time, disk = np.array(points).T
-    if len(n) > 1:
-        (slope, start), (mb, _) = np.polyfit(n, time, 1), np.polyfit(n, disk, 1)
-        print(f'\na straight line: {start:.1f} s and {slope:.3f} s a field')
-        for name, m in (('the competition, 22,000 fields', 22_000), ('the atlas, 80,000 fields', 80_000)):
-            print(f'{name}: {slope*m/3600:.1f} hours on one core, {mb*m/1000:.0f} GB')
+    if len(points) > 1: extrapolate(points)
 
 
 if __name__ == '__main__': main()
