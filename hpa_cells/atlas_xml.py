@@ -35,8 +35,7 @@ class _Reader:
         raise AtlasError("declares a DOCTYPE, which may define entities; the atlas's own file has none")
 
     def start(self, tag, attributes):
-        tag = tag.rpartition('}')[2]
-        if self.skipped or tag not in _children.get(self.path[-1], ()):
+        if self.skipped or (tag := tag.rpartition('}')[2]) not in _children.get(self.path[-1], ()):
             if self.path == ['']: raise AtlasError(f"starts with {tag[:40]!r}, not with 'proteinAtlas'")
             self.skipped += 1
             return
