@@ -21,7 +21,8 @@ def atlas():
     "Download more cells of rare classes from the public atlas."
 
 @atlas.command('plan')
-@path_option('--index', required=True, metavar='TABLE', help="the organisers' table of public images")
+@path_option('--index', required=True, metavar='FILE',
+             help="the organisers' table of public images, or the atlas's own proteinatlas.xml.gz")
 @option('--want', 'wanted', multiple=True, required=True, metavar='CLASS:CELLS',
         help="cells wanted of a class; more of them may follow")
 @click.argument('more', nargs=-1, metavar='[CLASS:CELLS]...')
@@ -38,11 +39,15 @@ def atlas_plan(index, wanted, more, max_gb, kind, size, keep, seed, out):
     Example: hpa_cells atlas plan --index kaggle_2021.tsv --want 11:500 15:1000 --max-gb 5
 
     This downloads no image; the next step is `atlas get`."""
-    from hpa_cells.atlas import count_reasons, read_index
+    from hpa_cells.atlas import count_reasons
+    from hpa_cells.atlas_xml import read_public_index
     from hpa_cells.plan import parse_want, plan_download, write_plan
-    found, left_out = read_index(index, keep=keep)
+    from hpa_cells.vocabulary import count_unmapped
+    found, left_out = read_public_index(index, keep=keep)
     reasons = count_reasons(left_out).to_string(index=False, max_colwidth=100)
     if len(left_out): print(f"{len(left_out):,} images of {index} are left out:\n{reasons}\n")
+    ignored = count_unmapped(name for names in found['ignored'] for name in names.split('|') if name)
+    if len(ignored): print(f"names without a class in images that are kept:\n{ignored.to_string(index=False)}\n")
     plan = plan_download(found, parse_want([*wanted, *more]), max_gb, seed, kind, size)
     write_plan(plan, out)
     print(f"{plan}\nwritten to {out}; next: hpa_cells atlas get {out} --out atlas/")
