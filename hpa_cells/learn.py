@@ -144,13 +144,13 @@ def _make_model(self: Run, name, made_from, train, **more):
     _exchange(new, self.models/name)
 
 # %% ../nbs/59_learn.ipynb #5900a010
-_translated = ('pretrained', 'cap', 'floor', 'folds')      # not arguments of `train_network`
+_translated = ('start', 'cap', 'floor', 'folds')      # not arguments of `train_network`
 
 @patch
 def _first_weights(self: Run):
     "Return the model or the file of weights that the training starts from, or None."
     from hpa_cells.resolve import resolve_model
-    return resolve_model(self.settings.pretrained) if self.settings.pretrained else None
+    return resolve_model(self.settings.start) if self.settings.start else None
 
 @patch
 def _check_network(self: Run):
@@ -182,7 +182,8 @@ def _training(self: Run, cell_labels, cells, labels, start, **changes):
         valid=digest(sorted((valid or set()) & set(used.ID))))
     def train(store, folder):
         if (train := self.trainer) is None: from hpa_cells.train import train_network as train
-        train(store, cell_labels, folder, start=begin, valid_ids=valid, device=self.device,
+        named = begin if start else s.start or None      # a path or name can be sent to other processes
+        train(store, cell_labels, folder, start=named, valid_ids=valid, device=self.device,
               balance=(s.cap or None, s.floor or None) if s.cap or s.floor else None,
               progress=self.progress, after_epoch=self.check_time, **options)
     return train, made_from
@@ -245,7 +246,7 @@ def _round_origin(self: Run, start, cells, labels, all_single):
     "Return what the model of a round is made from: the cells that get pseudo-labels, labels, start and settings."
     s = self.settings
     names = [n for n in (*stage_settings['train'], *stage_settings['pseudo'], 'tta')      # tta: its predictions
-             if n not in ('rounds', 'epochs', 'pretrained', 'folds')]
+             if n not in ('rounds', 'epochs', 'start', 'folds')]
     _, single = self._training(all_single, cells, labels, start)
     asked = table_digest(cells[['ID', 'cell', 'made_from']][cells.wanted])
     return single | dict(cells=digest(single['cells'], asked), single=single['labels'], labels=table_digest(labels),

@@ -29,7 +29,7 @@ class Settings:
     margin: float = _setting(0.05, 'crop', "space around a cell, as a share of its longer side", 0, 1)
     background: bool = _setting(False, 'crop', "keep the pixels around a cell in its crop")
     arch: str = _setting('densenet121', 'train', "backbone, by its name in timm")
-    pretrained: str = _setting('', 'train', "file with weights to start from")
+    start: str = _setting('', 'train', "model, run, file of weights or known model to start from")
     loss: str = _setting('focal', 'train', "training loss", choices=('focal', 'winner', 'lovasz', 'hardlog'))
     schedule: str = _setting('one-cycle', 'train', "learning rate schedule; winner: steps, as the winner of 2018 used",
                              choices=('one-cycle', 'winner'))
