@@ -316,17 +316,20 @@ def each(self: Run,
     tasks: list,  # (number, Fields)
 ) -> list:  # (ID, text) of all results 'made'
     "Do the tasks of a stage, write their notes, and show progress."
-    made, noted = [], set(self.notes().ID)
+    made, read, noted = [], [], set(self.notes().ID)
     results, start = self.map(function, tasks), time.monotonic()
     fields_per_task = sum(len(images) for _, images in tasks)/max(len(tasks), 1)
     bar = progress_bar(results, total=len(tasks)) if self.progress and tasks else results
-    for n, notes in enumerate(bar, 1):
-        self.inputs.add([entry for kind, _, entry in notes if kind == 'read'])
-        made += [(ID, text) for kind, ID, text in notes if kind == 'made']
-        for kind, ID, text in notes:
-            if kind in ('set aside', 'flag') or kind in ('made', 'same') and ID in noted:
-                self._note(stage, source, kind, ID, text)
-        if bar is not results: bar.comment = f'{n*fields_per_task/(time.monotonic() - start):.1f} fields/s'
-        self.check_time()
+    try:
+        for n, notes in enumerate(bar, 1):
+            read += [entry for kind, _, entry in notes if kind == 'read']
+            if len(read) >= 64: self.inputs.add(read[:]), read.clear()      # those lost in a kill are read again
+            made += [(ID, text) for kind, ID, text in notes if kind == 'made']
+            for kind, ID, text in notes:
+                if kind in ('set aside', 'flag') or kind in ('made', 'same') and ID in noted:
+                    self._note(stage, source, kind, ID, text)
+            if bar is not results: bar.comment = f'{n*fields_per_task/(time.monotonic() - start):.1f} fields/s'
+            self.check_time()
+    finally: self.inputs.add(read)
     self._tidy_notes()
     return made
