@@ -18,7 +18,7 @@ import pandas as pd
 from fastcore.basics import patch
 
 from .files import atomic_path
-from .classes import class_names, plot_classes, read_labels
+from .classes import class_names, plot_classes
 from .images import FieldError
 from .fields import open_fields
 from .render import render_overlay, render_rgb, show_images
@@ -26,6 +26,7 @@ from .labelmaps import SegmentError, read_label_map
 from .store import CellStore
 from .dataset import join_cell_labels, probability_columns, read_cell_labels
 from .explain import plot_ap
+from .sources import as_list, read_label_tables
 from .settings import describe_allowed
 from .stages import Run
 from . import __version__
@@ -136,7 +137,7 @@ def _show_learning(self: Run, page, store, labels_csv):
     "Add labels, single-label cells and the course of each training."
     from hpa_cells.train import plot_history
     page.head('Labels')
-    page.figure(plot_classes(read_labels(labels_csv).Label).figure, 'Images by class; dark: this label alone')
+    page.figure(plot_classes(read_label_tables(labels_csv).Label).figure, 'Images by class; dark: this label alone')
     single = self._single()
     page.head('Single-label cells')
     page.figure(plot_cells(store, single), f'Some of the {len(single)} cells of single-label images')
@@ -183,8 +184,8 @@ def _show_settings(self: Run, page):
 
 @patch
 def report(self: Run,
-    train: str | Path,  # folder, zip or URL with training images
-    labels_csv: str | Path,  # their label table
+    train: str | Path | list,  # folder, zip or URL with training images, or several
+    labels_csv: str | Path | list,  # their label tables
     test: str | Path,  # folder, zip or URL with test images
     scores: dict | None = None,  # name of a submission -> Score, if the ground truth is known
 ) -> Path:  # report.html
@@ -199,7 +200,7 @@ def report(self: Run,
                                 columns=['submission', 'mean average precision']), index=False)
         page.figure(plot_ap([*scores.values()][-1]).figure, f'Average precision by class, {[*scores][-1]}')
     page.head('Cells')
-    self._show_fields(page, train, 'Training')
+    for source in as_list(train): self._show_fields(page, source, 'Training')
     self._show_fields(page, test, 'Test')
     self._show_learning(page, store, labels_csv)
     self._show_test(page, test)
