@@ -17,16 +17,9 @@ import pandas as pd
 from .files import HpaCellsError, atomic_path, file_hash
 from .fetch import FetchError, Session, fetch
 from .checkpoints import fetch_weights, zenodo_record
+from .vocabulary import names_subcell as _subcell_names
 
 # %% ../nbs/28_catalog.ipynb #28000002
-_subcell_names = (
-    'Actin filaments', 'Aggresome', 'Cell Junctions', 'Centriolar satellite', 'Centrosome', 'Cytokinetic bridge',
-    'Cytoplasmic bodies', 'Cytosol', 'Endoplasmic reticulum', 'Endosomes', 'Focal adhesion sites', 'Golgi apparatus',
-    'Intermediate filaments', 'Lipid droplets', 'Lysosomes', 'Microtubules', 'Midbody', 'Mitochondria',
-    'Mitotic chromosome', 'Mitotic spindle', 'Nuclear bodies', 'Nuclear membrane', 'Nuclear speckles', 'Nucleoli',
-    'Nucleoli fibrillar center', 'Nucleoli rim', 'Nucleoplasm', 'Peroxisomes', 'Plasma membrane', 'Vesicles',
-    'Negative')
-
 class_sources: dict[int, list[list[int]]] = {      # number of classes -> for each of our 19, the classes it is made of
     28: [[0], [1], [2], [3], [4], [5], [6], [7], [11], [12], [14], [17], [19], [21], [23], [24], [25],
          [8, 9, 10, 20, 26], []],
