@@ -42,4 +42,5 @@ def check_environment(
         found = [v for n in (_opencv if r.name in _opencv else (r.name,)) if (v := find(n))]
         good = [v for v in found if r.specifier.contains(v, prereleases=True)]
         rows.append((r.name, str(r.specifier), (good or found or [None])[0], bool(good)))
-    return pd.DataFrame(rows, columns=['package', 'wanted', 'installed', 'ok'])
+    columns = ['package', 'wanted', 'installed', 'ok']
+    return pd.DataFrame(rows, columns=columns, dtype=object).astype(dict(ok=bool))      # None stays None
