@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from .commands import atlas, export, kaggle, rank, review
+from .commands import atlas, export, kaggle, labels_group, masks_group, rank, review
 from hpa_cells.options import (
     Group, device_option, labels_option, on_run, option, path_option, quiet_option, report_error, sample_option,
     source_argument)
@@ -199,4 +199,4 @@ def score(submission, masks, cells, mode, as_json):
     print(f"mean average precision {found.mean:.4f} of {found.images} images, {found.mode}{missing}")
 
 # %% ../nbs/90_cli.ipynb #14f51a77
-for _command in (atlas, review, rank, export, kaggle): app.add_command(_command)
+for _command in (masks_group, labels_group, atlas, review, rank, export, kaggle): app.add_command(_command)
