@@ -13,11 +13,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from .tables import _reading_text
 from .fetch import allowed_origins, find_origin
+from .folds import duplicate_groups
 from .atlas import (AtlasError, _check_address, _check_line, _fits, _LeftOut, _line_key, _named_classes,
                              _samples, atlas_hosts, competition_lines, read_index)
 
@@ -127,17 +126,14 @@ def _sample_labels(sample, reliable, lines, keep):
     return labels, ignored
 
 # %% ../nbs/77_atlas_xml.ipynb #x7700020
-def _protein_groups(genes, antibodies):
-    "Group of each image: (N,) text. `genes` holds a list of names for each image, `antibodies` one name."
-    rows = [(k, ('gene', g)) for k, names in enumerate(genes) for g in names]
-    rows += [(k, ('antibody', a)) for k, a in enumerate(antibodies)]
-    images = np.array([k for k, _ in rows], int)
-    nodes, found = pd.factorize(pd.Series([node for _, node in rows], dtype=object))
-    n = len(genes) + len(found)
-    links = coo_array((np.ones(len(rows), np.int8), (images, len(genes) + nodes)), (n, n))
-    number = connected_components(links, directed=False)[1][:len(genes)]
-    firsts = pd.Series([min(names) for names in genes], dtype=object)
-    return firsts.groupby(number).transform('min')
+def _protein_groups(IDs, genes, antibodies):
+    "Group of each image: (N,) text. `genes` holds a list of names for each image, `antibodies` one name or ''."
+    named = [antibody or ID for ID, antibody in zip(IDs, antibodies)]
+    pairs = pd.DataFrame([(ID, g) for ID, names in zip(IDs, genes) for g in names if g], columns=['ID', 'gene'])
+    pairs['other'] = pairs.groupby('gene')['ID'].transform('first')
+    number = duplicate_groups(IDs, pairs, named)
+    firsts = [min(filter(None, names), default=name) for names, name in zip(genes, named)]
+    return pd.Series(firsts, dtype=object).groupby(number).transform('min')
 
 # %% ../nbs/77_atlas_xml.ipynb #x7700023
 _columns = ['ID', 'address', 'Label', 'cell_line', 'width', 'cells', 'ignored', 'locations', 'reliability', 'gene',
@@ -177,7 +173,7 @@ def read_atlas_xml(
     warnings.warn(f"{path}: does not tell which images are in the training set; all are treated as usable")
     table = pd.DataFrame(found.values(), columns=_columns)
     table.insert(6, 'sample', _samples(table['ID'].astype(object)))
-    table['group'] = _protein_groups(table['gene'].tolist(), table['antibody'].tolist())
+    table['group'] = _protein_groups(table['ID'].tolist(), table['gene'].tolist(), table['antibody'].tolist())
     for column in ('gene', 'gene_name'): table[column] = table[column].map('|'.join).astype(object)
     return table, pd.DataFrame(left_out, columns=['ID', 'reason', 'detail'])
 
