@@ -14,10 +14,10 @@ from fastcore.basics import patch
 
 from .files import digest, file_hash
 from .tables import table_digest
-from .classes import read_labels
 from .dataset import (
     DatasetError, join_cell_labels, read_cell_labels, single_label_cells, write_cell_labels)
 from .folds import make_folds
+from .sources import as_list, image_groups, near_duplicates, read_label_tables
 from .decisions import box_columns, collect_manual, given_path
 from .settings import RunError, stage_settings
 from .run import _exchange, _read_json, _write_json
@@ -26,33 +26,39 @@ from .prepare import Run
 _all_ = ['Run']
 
 # %% ../nbs/59_learn.ipynb #354ad2ab
+def _name(paths): return ' and '.join(map(str, as_list(paths)))
+
 @patch
-def _labels(self: Run, path):
-    "Return the rows of a label table whose images have cells, the table of cells, and the store."
-    store, labels = self.store(), read_labels(path)
+def _labels(self: Run, paths, among=None):
+    "Return the labels of images (`among` these) that have cells, the table of cells, and the store."
+    store, labels = self.store(), read_label_tables(paths)
+    if among is not None: labels = labels[labels.ID.isin(among)]
     cells = store.table(['ID', 'cell', 'made_from']).rename_axis('at').reset_index()      # `at`: row of the store
     cells = cells.sort_values(['ID', 'cell'], kind='stable', ignore_index=True)
     known = labels.ID.isin(cells.ID.unique())
     if not known.any():
-        raise RunError(f"{path}: none of its {len(labels)} images has cells in {self.cells}; "
+        raise RunError(f"{_name(paths)}: none of {len(labels)} images has cells in {self.cells}; "
                        "segment and crop them first")
     return labels[known].sort_values('ID', ignore_index=True), cells, store
 
 @patch
-def _check_labels(self: Run, path, labels):
+def _check_labels(self: Run, paths, labels):
     "Raise an error unless the images with these labels can be divided and trained on."
     if not (labels.Label.map(len) == 1).any():
-        raise RunError(f"{path}: no image with cells has exactly one label; training starts from such images, "
-                       "so add some")
+        raise RunError(f"{_name(paths)}: no image with cells has exactly one label; training starts from such "
+                       "images, so add some")
     if 2 <= self.settings.folds > len(labels):
-        raise RunError(f"folds is {self.settings.folds}, but {path} has labels of {len(labels)} images with cells; "
-                       "use fewer folds, or 0 for none")
+        raise RunError(f"folds is {self.settings.folds}, but {_name(paths)} has labels of {len(labels)} images with "
+                       "cells; use fewer folds, or 0 for none")
 
 @patch
 def _valid_ids(self: Run, labels):
     "Return the images kept for validation, or None."
     s = self.settings
-    return None if s.folds < 2 else set(labels.ID[make_folds(labels.Label, n_folds=s.folds, seed=s.seed) == 0])
+    if s.folds < 2: return None
+    pairs = near_duplicates(self.inputs, labels.ID, self.folder, self.map, self.say, self.check_time)
+    folds = make_folds(labels.Label, image_groups(labels, pairs), n_folds=s.folds, seed=s.seed)
+    return set(labels.ID[folds == 0])
 
 # %% ../nbs/59_learn.ipynb #5900a003
 def _match_manual(table, cells):
@@ -190,12 +196,12 @@ def _training(self: Run, cell_labels, cells, labels, start, **changes):
 
 # %% ../nbs/59_learn.ipynb #7d025a60
 @patch
-def _train(self: Run, labels_csv):
+def _train(self: Run, labels_csv, among=None):
     "Train models/single unless it is there; the caller holds the lock."
-    labels, cells, store = self._labels(labels_csv)
+    labels, cells, store = self._labels(labels_csv, among)
     self._check_labels(labels_csv, labels)
     self._apply_decisions(store)
-    self._remember_labels(labels_csv, table_digest(labels))
+    self._remember_labels(labels_csv, table_digest(labels[['ID', 'Label']]))
     single = single_label_cells(cells, labels)
     self._write_labels('single', single)
     train, made_from = self._training(self._with_manual(store, single), cells, labels, None)
@@ -206,7 +212,7 @@ def _train(self: Run, labels_csv):
 
 @patch
 def train(self: Run,
-    labels_csv: str | Path,  # label table: ID, Label
+    labels_csv: str | Path | list,  # label table, or several: ID, Label; optional: group
 ) -> bool:  # False: it was already trained
     "Train models/single on the cells of single-label images."
     labels, _, store = self._labels(labels_csv)
@@ -217,11 +223,11 @@ def train(self: Run,
 
 # %% ../nbs/59_learn.ipynb #9b36dbd3
 @patch
-def _pseudo(self: Run, labels_csv):
+def _pseudo(self: Run, labels_csv, among=None):
     "Do all rounds that are not there; the caller holds the lock."
-    labels, cells, store = self._labels(labels_csv)
+    labels, cells, store = self._labels(labels_csv, among)
     self._apply_decisions(store)
-    self._remember_labels(labels_csv, table_digest(labels))
+    self._remember_labels(labels_csv, table_digest(labels[['ID', 'Label']]))
     several = cells.ID.isin(labels.ID[labels.Label.map(len) > 1])
     if not several.any(): return self.say("pseudo: there are no images with several labels, so nothing to add")
     single, labelled = single_label_cells(cells, labels), cells.ID.isin(labels.ID[labels.Label.map(len) > 0])
@@ -230,7 +236,7 @@ def _pseudo(self: Run, labels_csv):
 
 @patch
 def pseudo(self: Run,
-    labels_csv: str | Path,  # label table: ID, Label
+    labels_csv: str | Path | list,  # label table, or several: ID, Label; optional: group
 ) -> None:
     "Train models/pseudo-1 and so on, on single-label and pseudo-labelled cells."
     labels, _, store = self._labels(labels_csv)
@@ -249,7 +255,8 @@ def _round_origin(self: Run, start, cells, labels, all_single):
              if n not in ('rounds', 'epochs', 'start', 'folds')]
     _, single = self._training(all_single, cells, labels, start)
     asked = table_digest(cells[['ID', 'cell', 'made_from']][cells.wanted])
-    return single | dict(cells=digest(single['cells'], asked), single=single['labels'], labels=table_digest(labels),
+    return single | dict(cells=digest(single['cells'], asked), single=single['labels'],
+                         labels=table_digest(labels[['ID', 'Label']]),
                          settings={n: getattr(s, n) for n in names})
 
 @patch

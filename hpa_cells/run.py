@@ -20,6 +20,7 @@ from fastprogress.fastprogress import progress_bar
 from .files import atomic_path, digest, file_hash, file_lock, is_url, sweep_temporaries
 from .fields import Fields
 from .inputs import Inputs
+from .sources import as_list
 from .settings import RunError, Settings, make_settings
 from . import __version__
 
@@ -152,9 +153,11 @@ def sources(self: Run,
     return [path for r in ('train', 'test', 'other') for kind, path in found if kind == r and role in (None, r)]
 
 @patch
-def _remember_labels(self: Run, path, labels_digest):
+def _remember_labels(self: Run, paths, labels_digest):
+    "Write the label tables that are used to sources.json."
     file = self.folder/'sources.json'
-    known, now = self._read_sources(), dict(path=_source_name(path), digest=labels_digest)
+    names, known = [_source_name(p) for p in as_list(paths)], self._read_sources()
+    now = dict(path=names[0] if len(names) == 1 else names, digest=labels_digest)
     if known.get('labels') != now: _write_json(file, known | dict(labels=now))
 
 @patch
