@@ -20,9 +20,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from .files import HpaCellsError
-from .classes import class_names, n_classes
+from .classes import n_classes
 from .fields import channels as _our_channels
-from .catalog import _parts, _subcell_names, find_model, known_models
+from .vocabulary import map_location, names_subcell
+from .catalog import _parts, find_model, known_models
 from .dataset import probability_columns
 from .network import NetworkError
 from .models import _brief, _read_state
@@ -135,10 +136,7 @@ class SubCell(nn.Module):
         return SubCellResult(features, attention, p)
 
 # %% ../nbs/44_subcell.ipynb #44000013
-subcell_classes: dict[str, int | None] = {name: class_names.index(name) if name in class_names else None
-                                          for name in _subcell_names} | {
-    'Cell Junctions': 13, 'Centriolar satellite': 12, 'Focal adhesion sites': 9, 'Vesicles': 17, 'Endosomes': 17,
-    'Lysosomes': 17, 'Peroxisomes': 17, 'Lipid droplets': 17, 'Cytoplasmic bodies': 17}
+subcell_classes: dict[str, int | None] = {name: map_location(name) for name in names_subcell}
 
 # %% ../nbs/44_subcell.ipynb #44000016
 def subcell_predictions(
