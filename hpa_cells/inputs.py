@@ -163,6 +163,7 @@ def check_clashes(
     for entry, other in _elsewhere(inputs, images):
         if other is not None: check_same(images, other, [entry['ID']])
 
+# %% ../nbs/24_inputs.ipynb #d2400016
 def adopt(
     inputs: Inputs,
     images: Fields,  # a source that is in use
