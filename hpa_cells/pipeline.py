@@ -6,6 +6,7 @@
 __all__ = ['demo_settings', 'run_demo', 'Run']
 
 # %% ../nbs/64_pipeline.ipynb #i6400000
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +15,9 @@ from fastcore.basics import patch
 import hpa_cells.report      # adds the report to Run
 from .files import digest, file_hash
 from .tables import table_digest
-from .classes import n_classes, read_labels
+from .classes import n_classes
 from .inputs import check_same
+from .sources import as_list, read_label_tables
 from .decisions import Decisions
 from .score import Score, score_submission
 from .simulate import simulate_dataset
@@ -25,23 +27,34 @@ from .stages import Run, _check_sample
 _all_ = ['Run']
 
 # %% ../nbs/64_pipeline.ipynb #d7014984
+def _check_sources(train, test):
+    "Raise an error if an ID belongs to different images of two sources."
+    sources = {images.source: images for images in (*train, test)}
+    for one, other in combinations(sources.values(), 2): check_same(one, other, sorted(set(one.ids) & set(other.ids)))
+
 @patch
 def _check_everything(self: Run, train, labels_csv, test, sample):
-    "Check all inputs of a run; return both sources, the segmenter, and the label table."
-    sources = train, test = self._open(train), self._open(test)
-    if train.source != test.source: check_same(train, test, sorted(set(train.ids) & set(test.ids)))
-    segmenter, labels = self._choose_segmenter(), read_labels(labels_csv)
-    known = labels[labels.ID.isin(train.ids)]
-    if not len(known): raise RunError(f"{labels_csv}: none of its {len(labels)} images is in {train.source}")
-    self._check_labels(labels_csv, known)
+    "Check all inputs of a run; return the sources, the segmenter, and the labels."
+    if not train: raise RunError("no training images; give at least one folder, zip or URL")
+    if len(as_list(labels_csv)) not in (1, len(train)):
+        raise RunError(f"{len(train)} sources of training images, but {len(labels_csv)} label tables; "
+                       "give one table for each source, or one for all")
+    train, test = [self._open(source) for source in train], self._open(test)
+    _check_sources(train, test)
+    segmenter, labels = self._choose_segmenter(), read_label_tables(labels_csv)
+    for images in train:
+        if not labels.ID.isin(images.ids).any():
+            tables = ' and '.join(map(str, as_list(labels_csv)))
+            raise RunError(f"{tables}: none of its {len(labels)} images is in {images.source}")
+    self._check_labels(labels_csv, labels[labels.ID.isin({ID for images in train for ID in images.ids})])
     self._check_network()
     if (self.labels/'decisions.jsonl').exists(): Decisions(self.labels/'decisions.jsonl')
     _check_sample(sample, test)
-    return sources, segmenter, labels
+    return train, test, segmenter, labels
 
 def _compare_labels(labels, images):
-    "Return what differs between a label table and the images, in words, and whether it is more than a tenth."
-    lost, bare = set(labels.ID) - set(images.ids), set(images.ids) - set(labels.ID)
+    "Return what differs between the labels and the training images, in words, and whether it is more than a tenth."
+    lost, bare = set(labels.ID) - images, images - set(labels.ID)
     pairs = (bare, f'{len(images)} training images have no labels'), (lost, f'{len(labels)} labels have no image')
     told = [f"{len(found)} of {words}, such as {min(found)}" for found, words in pairs if found]
     return told, len(bare) > len(images)/10 or len(lost) > len(labels)/10
@@ -50,28 +63,31 @@ def _compare_labels(labels, images):
 @patch
 def _report_key(self: Run, labels_csv):
     keys = {name: record['key'] for name, record in self.records().items() if name != 'report'}
-    return dict(stages=digest(keys), notes=table_digest(self.notes()), labels=file_hash(labels_csv)[:16])
+    labels = digest([file_hash(path) for path in as_list(labels_csv)])
+    return dict(stages=digest(keys), notes=table_digest(self.notes()), labels=labels)
 
 @patch
 def everything(self: Run,
-    train: str | Path,  # folder, zip or URL with training images
-    labels_csv: str | Path,  # their label table
+    train: str | Path | list,  # folder, zip or URL with training images, or several
+    labels_csv: str | Path | list,  # label table, or one for each source: ID, Label; optional: group
     test: str | Path,  # folder, zip or URL with test images
     sample: str | Path | None = None,  # sample submission: order of rows and image sizes
 ) -> pd.DataFrame:  # images set aside: stage, source, kind, ID, text
     "Run all stages and write the report."
-    sources, segmenter, labels = self._check_everything(train, labels_csv, test, sample)
-    told, serious = _compare_labels(labels, sources[0])
+    train, test, segmenter, labels = self._check_everything(as_list(train), labels_csv, test, sample)
+    among = {ID for images in train for ID in images.ids}
+    told, serious = _compare_labels(labels, among)
     with self.locked():
         for line in told: self.say(line)
-        for images, role in zip(sources, ('train', 'test')):
+        for images, role in [(images, 'train') for images in train] + [(test, 'test')]:
             self._segment(images, segmenter, role)
             self._crop(images)
-        self._train(labels_csv)
-        self._pseudo(labels_csv)
-        self._infer(sources[1], sample, None)
-        report = self.folder/'report.html'
-        self.do('report', self._report_key(labels_csv), [report], lambda: self.report(train, labels_csv, test))
+        self._train(labels_csv, among)
+        self._pseudo(labels_csv, among)
+        self._infer(test, sample, None)
+        report, sources = self.folder/'report.html', [images.source for images in train]
+        self.do('report', self._report_key(labels_csv), [report],
+                lambda: self.report(sources, labels_csv, test.source))
         aside, n = self.set_aside(), len(self._seen)
         self.say(f"{n} images, {n - aside.ID.nunique()} done, {aside.ID.nunique()} set aside"
                  + ''.join(f'\n  {r.ID}: {r.text}' for r in aside.itertuples()))
