@@ -14,13 +14,14 @@ from pathlib import Path
 from secrets import token_hex
 from threading import RLock
 
+import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
 from .files import HpaCellsError, Journal
 from .classes import NEGATIVE, class_names, format_labels, n_classes, parse_labels
 from .store import open_store
-from .dataset import is_partial, read_cell_labels, write_cell_labels
+from .dataset import cell_weights, is_partial, read_cell_labels, write_cell_labels
 
 # %% ../nbs/42_decisions.ipynb #e5632f62
 class ReviewError(HpaCellsError):
@@ -230,7 +231,7 @@ def class_answers(
     label: int,  # class, 0..18
 ) -> pd.DataFrame:  # ID, cell, shows (bool): the cells that people answered for
     "Return what people answered about one class."
-    known = (labels['weight'] > 0).to_numpy() & ~is_partial(labels)
+    known = (cell_weights(labels) > 0) & ~is_partial(labels)
     if f't{label}' in labels: known |= labels[f't{label}'].notna().to_numpy()
     labels = labels[known].reset_index(drop=True)
     return labels[['ID', 'cell']].assign(shows=[label in s for s in labels['Label']])
@@ -245,5 +246,5 @@ def count_answers(
         rows.append((name, int(shows.sum()), int((~shows).sum()), decided))
     table = pd.DataFrame(rows, columns=['name', 'yes', 'no', 'decided']).rename_axis('class')
     imported = is_partial(labels)
-    of_class = [f't{c}' in labels and bool(labels[f't{c}'][imported].notna().any()) for c in table.index]
-    return table[(table.yes > 0) | of_class]
+    asked = [f't{c}' in labels and bool(labels[f't{c}'][imported].notna().any()) for c in table.index]
+    return table[(table.yes > 0) | np.array(asked)]

@@ -25,6 +25,7 @@ from .render import render_overlay, render_rgb, show_images
 from .labelmaps import SegmentError, read_label_map
 from .store import CellStore
 from .dataset import join_cell_labels, probability_columns, read_cell_labels
+from .decisions import count_answers
 from .explain import plot_ap
 from .sources import as_list, read_label_tables
 from .settings import describe_allowed
@@ -145,6 +146,10 @@ def _show_learning(self: Run, page, store, labels_csv):
         history = self.models/name/'history.csv'
         if history.exists(): page.figure(plot_history(pd.read_csv(history)).figure, f'Training of the model {name}')
     if self._last_model() != 'single': self._show_pseudo(page, store, single)
+    manual = self.labels/'manual.parquet'
+    if not manual.exists(): return
+    page.head('Cells that people labelled')
+    page.table(count_answers(read_cell_labels(manual)))
 
 # %% ../nbs/63_report.ipynb #3214d0dd
 @patch
