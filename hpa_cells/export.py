@@ -19,7 +19,7 @@ from .classes import class_names
 from .fields import Fields, open_fields
 from .labelmaps import read_label_map
 from .store import open_store
-from .dataset import probability_columns, read_cell_labels
+from .dataset import is_partial, join_cell_labels, probability_columns, read_cell_labels
 from .cell_table import (
     ExportError, _export_each, _field_file, _prepare_folder, _require, class_colours, join_cells)
 from .outlines import export_coco, export_geojson
@@ -145,6 +145,7 @@ def _read_run_labels(folder):
     def strength(path): return path.name.startswith('manual'), path.name.startswith('pseudo'), len(path.stem), path.stem
     paths = [p for p in (folder/'labels').glob('*.parquet') if not p.name.startswith('predictions')]
     tables = [read_cell_labels(p) for p in sorted(paths, key=strength)]
+    if any(is_partial(t).any() for t in tables): return join_cell_labels(*tables)
     return pd.concat(tables, ignore_index=True) if tables else None
 
 def _read_run_cells(folder, all_cells):
