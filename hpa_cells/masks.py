@@ -19,11 +19,21 @@ from fastprogress.fastprogress import progress_bar
 from .files import HpaCellsError, digest
 from .tables import read_parquet, write_parquet
 from .fields import open_fields
-from .labelmaps import _joint_counts, _renumber, is_edited, label_map_origin, write_label_map
+from .labelmaps import _renumber, is_edited, label_map_origin, write_label_map
 from .mask_files import MaskError, MaskFiles, find_masks
 from .run import Run
 
 # %% ../nbs/61_masks.ipynb #m6800002
+def _shared_pixels(cells, nuclei, n):
+    "Return the numbers of the nuclei (m,), and the pixels that each shares with the cells 1..n (n, m)."
+    at = np.flatnonzero(nuclei)      # a fifth of the pixels: twice as fast as all
+    inner = nuclei.ravel()[at]
+    counts = np.bincount(inner, minlength=1)
+    own = np.flatnonzero(counts)
+    place = np.cumsum(counts > 0) - 1
+    pairs = cells.ravel()[at].astype(np.int64)*len(own) + place[inner]
+    return own, np.bincount(pairs, minlength=(n + 1)*len(own)).reshape(n + 1, len(own))[1:]
+
 def _number_cells(
     cells: np.ndarray,  # label map (H, W) uint16
     nuclei: np.ndarray | None,  # label map (H, W) uint16, numbered in any way
@@ -33,12 +43,12 @@ def _number_cells(
     numbers = np.flatnonzero(used[1:]) + 1
     if len(numbers) < len(used) - 1: cells = _renumber(cells).astype(np.uint16)
     if nuclei is None: return cells, None, numbers
-    _, own, shared = _joint_counts(cells, nuclei)
-    shared = np.where(shared[1:, 1:] == shared[1:, 1:].max(0, initial=1), shared[1:, 1:], 0)
-    cell_of = np.zeros(len(own) + 1, np.uint16)
-    for k in np.flatnonzero(shared.any(1)): cell_of[1 + shared[k].argmax()] = k + 1
-    nuclei = cell_of[_renumber(nuclei)]
-    return cells, np.where(nuclei == cells, nuclei, 0).astype(np.uint16), numbers
+    own, shared = _shared_pixels(cells, nuclei, len(numbers))
+    shared = np.where(shared == shared.max(0, initial=1), shared, 0)
+    cell_of = np.zeros(nuclei.max(initial=0) + 1, np.uint16)
+    for k in np.flatnonzero(shared.any(1)): cell_of[own[shared[k].argmax()]] = k + 1
+    nuclei = cell_of[nuclei]
+    return cells, nuclei*(nuclei == cells), numbers
 
 # %% ../nbs/61_masks.ipynb #m6800007
 IMPORTED = 'imported'     # segmenter in the origin of a label map that was made elsewhere
