@@ -87,7 +87,8 @@ def simulate(out, fields, size, seed):
 # %% ../nbs/90_cli.ipynb #25838146
 @app.command()
 @on_run('segment', 'crop', 'train', 'pseudo', 'infer', 'submit')
-@option('--train', required=True, metavar='DIR', group='Input', help="folder, zip or URL with training images")
+@option('--train', required=True, multiple=True, metavar='DIR', group='Input',
+        help="folder, zip or URL with training images; may be repeated")
 @labels_option
 @option('--test', required=True, metavar='DIR', group='Input', help="folder, zip or URL with test images")
 @sample_option

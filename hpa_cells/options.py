@@ -67,8 +67,8 @@ def path_option(
     return option(*names, group=group, type=Path, metavar=metavar, help=help, **settings)
 
 source_argument = click.argument('source', metavar='DIR')
-labels_option = path_option('--labels', required=True, metavar='CSV',
-                            help="label table with the columns ID and Label (8|5|0)")
+labels_option = path_option('--labels', required=True, multiple=True, metavar='CSV',
+                            help="label table with the columns ID and Label (8|5|0); may be repeated")
 sample_option = path_option('--sample', metavar='CSV', help="sample submission: order of rows, image sizes and IDs")
 device_option = option('--device', group='Machine', default='auto', help="auto, cpu, cuda ... [auto]")
 quiet_option = option('--quiet', group='Machine', is_flag=True, help="print only errors")
