@@ -16,10 +16,12 @@ import pandas as pd
 from fastcore.basics import patch
 
 import hpa_cells.prepare      # adds segment and crop to Run
-from .files import HpaCellsError, atomic_path
+from .files import HpaCellsError, atomic_path, file_hash
+from .tables import write_parquet
 from .classes import class_names, plot_class_bars
 from .images import FieldError
 from .labelmaps import read_label_map, write_label_map
+from .catalog import find_model, known_models
 from .dataset import probability_columns
 from .submit import _resize, prediction_rows, write_submission
 from .rescale import AtlasImages, open_atlas_images
@@ -51,6 +53,18 @@ def _settings_of(found):
     size = found.settings.get('crop_size') or found.info.get('settings', {}).get('crop_size')
     return settings | (dict(crop_size=size) if size else {})
 
+# %% ../nbs/68_classify.ipynb #68000035
+def _find_model(model):
+    "Find a model and check that it can predict."
+    from hpa_cells.resolve import FoundModel, resolve_model
+    known = known_models.get(str(model))
+    if known is None or known.kind != 'subcell' or Path(model).exists():
+        found = resolve_model(_default_model() if model is None else model)
+        found.network()      # raises if it cannot predict
+        return found
+    path = find_model(known.name)[0]
+    return FoundModel(known.name, 'subcell', path, file_hash(path), known.name, dict(crop_size=known.crop_size))
+
 # %% ../nbs/68_classify.ipynb #68000033
 class _ImageRun(Run):
     "A run on images that are opened before."
@@ -67,11 +81,22 @@ def _predict_images(self: _ImageRun, found, images, tta):
     store, path = self.store(), self.folder/'predictions.parquet'
     rows = np.flatnonzero(store.table(['ID']).ID.isin(images.ids))
     self.say(f"predict: {len(rows)} cells, model {found.given} ({found.kind})")
+    if found.kind == 'subcell': return self._predict_subcell(found.given, store, path, rows)
     focal = found.info.get('settings', {}).get('loss') == 'focal'
     write_predictions(str(found.path), store, path, rows, tta=tta, device=self.device,
                       refine=undo_focal if focal else None, after_part=self.check_time, map=self.map,
                       progress=self.progress)
     return pd.read_parquet(path)
+
+@patch
+def _predict_subcell(self: _ImageRun, name, store, path, rows):
+    "Write predictions.parquet and features.npy of SubCell."
+    from hpa_cells.subcell import load_subcell
+    from hpa_cells.features import predict_subcell
+    table = predict_subcell(load_subcell(name), store, self.folder/'features.npy', 640, rows=rows, device=self.device,
+                            after_part=self.check_time, progress=self.progress)
+    write_parquet(path, table)
+    return table
 
 # %% ../nbs/68_classify.ipynb #68000010
 def _class_texts(p, least):
@@ -84,7 +109,7 @@ def cell_rows(
     boxes: pd.DataFrame,  # ID, cell, y0, x0, y1, x1 (px, end exclusive), area (px^2), cut (0..1) in resized images
     scale: float = 1,  # size of the resized images relative to the originals
     least: float = 0.5,  # a class is named if its probability is greater; the best class always is
-) -> pd.DataFrame:  # ID, cell, y0 ... area (px of the original), cut, p0..p18, best, classes
+) -> pd.DataFrame:  # ID, cell, y0 ... area (px of the original), cut, p0..p18, best, classes, further columns
     "Join measurements, probabilities and the names of classes."
     table = predictions.drop(columns='cut').merge(boxes, on=['ID', 'cell'], how='left', validate='one_to_one')
     sides = ['y0', 'x0', 'y1', 'x1']
@@ -93,7 +118,8 @@ def cell_rows(
         table['area'] = np.round(table.area/scale**2).astype(int)
     p = table[probability_columns].to_numpy()
     table = table.assign(best=[class_names[c] for c in p.argmax(1)], classes=_class_texts(p, least))
-    return table[['ID', 'cell', *sides, 'area', 'cut', *probability_columns, 'best', 'classes']]
+    first = ['ID', 'cell', *sides, 'area', 'cut', *probability_columns, 'best', 'classes']
+    return table[first + [c for c in table if c not in first]]
 
 # %% ../nbs/68_classify.ipynb #68000031
 def image_rows(
@@ -226,9 +252,7 @@ def classify_images(
     **settings,  # of `Settings` for segmentation, crops, prediction and submission; default: as the model's
 ) -> pd.DataFrame:  # images.csv: one row per image
     "Segment images, predict the classes of their cells, write tables and a report; rerun to resume."
-    from hpa_cells.resolve import resolve_model
-    found = resolve_model(_default_model() if model is None else model)
-    found.network()      # raises if it cannot predict
+    found = _find_model(model)
     images = open_atlas_images(_source_name(source), pixel_size, missing)
     run = _ImageRun(out, progress, device, map, budget=budget, **(_settings_of(found) | settings))
     with run.locked():
