@@ -43,6 +43,7 @@ _scheduler_lost = asyncio.CancelledError, concurrent.futures.CancelledError
 
 def _count_slots(client, needs):
     "Return how many tasks with these needs the workers can do at the same time."
+    if client.scheduler is None: raise _gone('Dask')      # the client has given up
     workers, cluster = client.scheduler_info(n_workers=-1)['workers'].values(), client.cluster
     if cluster and len(workers) < len(cluster.worker_spec):
         cluster.scale(len(cluster.worker_spec))      # replaces lost workers
@@ -59,14 +60,17 @@ def _wait_for_results(client, doing, needs, patience):
             if _count_slots(client, needs): since = time.monotonic()
         if time.monotonic() - since > patience:
             kind = f' with {needs}' if needs else ''
-            raise ScaleError(f"{client.scheduler.address}: no worker{kind} for {patience:.0f} s; start some and rerun "
+            address = getattr(client.scheduler, 'address', 'Dask')
+            raise ScaleError(f"{address}: no worker{kind} for {patience:.0f} s; start some and rerun "
                              "the same command to resume")
 
+def _gone(address):
+    return ScaleError(f"{address}: the scheduler is gone; start it and rerun the same command to resume")
+
 def _reconnect(client, patience):
-    until, address = time.monotonic() + patience, client.scheduler.address
+    until, address = time.monotonic() + patience, getattr(client.scheduler, 'address', 'Dask')
     while client.status == 'connecting' and time.monotonic() < until: time.sleep(0.1)
-    if client.status != 'running':
-        raise ScaleError(f"{address}: the scheduler is gone; start it and rerun the same command to resume")
+    if client.status != 'running': raise _gone(address)
     return []
 
 # %% ../nbs/65_scale.ipynb #900b985f
@@ -151,6 +155,8 @@ _one_thread = dict.fromkeys(('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM
 _dask_settings = {
     'distributed.scheduler.allowed-failures': 2,
     'distributed.scheduler.worker-saturation': 1.0,
+    'distributed.scheduler.http.routes': [],
+    'distributed.worker.http.routes': [],
     'distributed.admin.low-level-log-length': 20,
     'distributed.deploy.lost-worker-timeout': '60 s',      # then `_count_slots` has a new worker started
     # by default Dask makes the allocator return the memory of each image at once: cropping takes 1.5 times as long
@@ -161,15 +167,40 @@ _dask_settings = {
     'distributed.worker.memory.spill': False,
     'distributed.worker.memory.pause': False}
 
+def _credentials():
+    "Return a new certificate that this process and its workers share."
+    try: return _distributed().Security.temporary()
+    except ImportError:
+        text = "several workers need cryptography: pip install 'hpa_cells[scale]'; or use one worker"
+        raise ScaleError(text) from None
+
+def _allow_open_files(n):
+    "Let this process open the files that n workers need; without them Dask waits forever."
+    try: import resource
+    except ImportError: return                       # Windows has no such limit
+    needed = len(os.listdir('/dev/fd')) + 64 + 16*n
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if needed > hard != resource.RLIM_INFINITY:
+        raise ScaleError(f"{n} workers need {needed} open files, but the limit is {hard} (ulimit -Hn); raise the limit "
+                         "or use fewer workers")
+    if needed > soft != resource.RLIM_INFINITY: resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+# %% ../nbs/65_scale.ipynb #s1
 @contextmanager
 def _local_cluster(n):
-    "Run n workers on this machine."
+    "Run n workers on this machine, for this process only."
     import dask
     distributed = _distributed()
-    with dask.config.set(_dask_settings), distributed.LocalCluster(
-            n_workers=n, threads_per_worker=1, memory_limit=distributed.system.MEMORY_LIMIT//n,
-            dashboard_address='127.0.0.1:0', silence_logs=50) as cluster: yield cluster
+    _allow_open_files(n)
+    with dask.config.set(_dask_settings):
+        try: cluster = distributed.LocalCluster(
+            n_workers=n, threads_per_worker=1, memory_limit=distributed.system.MEMORY_LIMIT//n, silence_logs=50,
+            security=_credentials(), dashboard_address='127.0.0.1:0', scheduler_kwargs=dict(dashboard=False))
+        except RuntimeError as e:
+            raise ScaleError(f"{n} workers did not start ({e}); rerun the same command, or use fewer workers") from e
+        with cluster: yield cluster
 
+# %% ../nbs/65_scale.ipynb #s2
 @contextmanager
 def workers(
     where: int | str = 1,  # processes on this machine, 4 or 'local:4'; or the URL of a Dask scheduler, tcp://host:8786
@@ -185,5 +216,6 @@ def workers(
     distributed = _distributed()
     with _local_cluster(int(n)) if n.isdigit() else nullcontext(str(where)) as cluster:
         try: client = distributed.Client(cluster, timeout=timeout)
-        except (OSError, ValueError) as e: raise ScaleError(f"{where}: no Dask scheduler answers ({e})") from None
+        except (OSError, ValueError, TypeError) as e:      # TypeError: tls:// without certificates
+            raise ScaleError(f"{where}: no Dask scheduler answers ({e})") from None
         with client: yield partial(map_tasks, client)
