@@ -184,7 +184,7 @@ def _origins(self: Run, images, crop_settings):
 
 @patch
 def _unusable(self: Run, images, origins):
-    "Return the planned images whose cells leave the store, and those of shards that cannot be made as planned."
+    "Return the planned images whose cells leave the store, and the images in shards that cannot be made as planned."
     plan = _read_plan(self.cells)
     gone = {ID for ID in plan.ID if ID not in origins and (ID in images or self.inputs.has_left(ID))}
     wanted = set(origins)
