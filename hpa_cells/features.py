@@ -242,8 +242,10 @@ def _read_text(path):
 
 def _from_anndata(path, pattern):
     "Features of an AnnData file: obsm/X_embedding if there, otherwise X."
-    import h5py
-    from anndata.io import read_elem
+    try:
+        import h5py
+        from anndata.io import read_elem
+    except ImportError: raise FeatureError(f"{path}: AnnData needs pip install 'hpa_cells[export]'") from None
     try:
         with h5py.File(path) as file:
             obs = file['obs']
