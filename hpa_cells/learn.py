@@ -159,12 +159,12 @@ def _first_weights(self: Run):
     return resolve_model(self.settings.start) if self.settings.start else None
 
 @patch
-def _check_network(self: Run):
+def _check_network(self: Run, first=True):
     "Raise an error if the network cannot be made, its first weights do not fit, or the device is missing."
     from hpa_cells.batches import pick_device
     from hpa_cells.network import _check_arch
     from hpa_cells.train import _make_network
-    s, made, found = self.settings, self._made('single'), self._first_weights()
+    s, made, found = self.settings, self._made('single'), self._first_weights() if first else None
     _check_arch(s.arch)
     pick_device(self.device)
     if not found or (made.get('arch'), (made.get('made_from') or {}).get('start')) == (s.arch, found.sha256): return
@@ -241,7 +241,7 @@ def pseudo(self: Run,
     "Train models/pseudo-1 and so on, on single-label and pseudo-labelled cells."
     labels, _, store = self._labels(labels_csv)
     self._check_labels(labels_csv, labels)
-    self._check_network()
+    self._check_network(first=False)
     self._model('single')
     self._manual(store), self.records(), self.notes(), self._label_digest()
     with self.locked(): return self._pseudo(labels_csv)
