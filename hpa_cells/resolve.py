@@ -6,7 +6,6 @@
 __all__ = ['FoundModel', 'resolve_model']
 
 # %% ../nbs/35_resolve.ipynb #i3500000
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,13 +54,18 @@ def _in_folder(given, path, kind='model'):
     return FoundModel(given, kind, path, model['sha256'], model['arch'], {k: model[k] for k in _heads}, model['info'])
 
 def _last_of_run(given, run):
-    "The last finished model of a run."
-    done = [p.parent for p in (run/'models').glob('*/model.json')]
-    if not done: raise NetworkError(f"{run/'models'}: the run has no finished model; train it first")
-    def age(folder):
-        number = re.fullmatch(r'pseudo-(\d+)', folder.name)
-        return (int(number[1]) if number else 0), folder.name
-    return _in_folder(given, max(done, key=age), 'run')
+    "The last finished model of a run: each round counts only if it started from the model before."
+    def finished(name): return (run/'models'/name/'model.json').is_file()
+    names = [name for name in ('single', 'pseudo-1') if finished(name)]
+    if not names: raise NetworkError(f"{run/'models'}: the run has no finished model; train it first")
+    last = _in_folder(given, run/'models'/names[0], 'run')
+    n = 1 if names[0] == 'single' else 2
+    while finished(f'pseudo-{n}'):
+        path = run/'models'/f'pseudo-{n}'
+        start = (read_model(path).get('made_from') or {}).get('start')
+        if start not in (None, last.sha256): break     # left over from other labels
+        last, n = _in_folder(given, path, 'run'), n + 1
+    return last
 
 # %% ../nbs/35_resolve.ipynb #35000006
 def _in_file(given, path, arch=None):
