@@ -152,9 +152,7 @@ def infer(run, source, sample, model):
     Example: hpa_cells infer test/ --out run/ --sample sample_submission.csv
 
     Segments and crops the images. Writes RUN/predictions.parquet and RUN/submission.csv."""
-    run.segment(source)
-    run.crop(source)
-    run.infer(source, sample, model)
+    run.classify(source, sample, model)      # checks everything before the first stage
 
 # %% ../nbs/90_cli.ipynb #90000041
 @app.command()
