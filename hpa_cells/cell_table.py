@@ -11,9 +11,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
-from fastprogress.fastprogress import progress_bar
 
-from .files import HpaCellsError, sweep_temporaries
+from .files import HpaCellsError, progress_bar, sweep_temporaries
 from .classes import format_labels
 from .images import FieldError
 from .labelmaps import SegmentError

@@ -32,13 +32,10 @@ def app():
     --budget is used up; 130 stopped by Ctrl-C. After 75 and 130, rerun the same command to resume."""
 
 def _prepare():
-    "Set up the process: threads, warnings and progress bars."
+    "Set up the process: threads and warnings."
     # waiting threads that spin make training much slower on a busy machine; torch reads this when it is imported
     os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
     warnings.filterwarnings('ignore', '.*torch.jit.script', FutureWarning)      # about torch's own code
-    if not sys.stdout.isatty():      # fastprogress would write bars into a file
-        from fastprogress import fastprogress
-        fastprogress.NO_BAR, fastprogress.ConsoleProgressBar.fill = True, ''
 
 def main(
     args: list | None = None,  # command-line arguments; None: the ones of the process

@@ -13,9 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from fastprogress.fastprogress import progress_bar
 
-from .files import Journal, atomic_path, file_lock, sweep_temporaries
+from .files import Journal, atomic_path, file_lock, progress_bar, sweep_temporaries
 from .fetch import (FetchError, HostBusyError, Session, StoppedError, TemporaryError, allowed_origins,
                              find_origin)
 from .classes import format_labels

@@ -11,9 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from fastprogress.fastprogress import progress_bar
 
-from .files import atomic_path
+from .files import atomic_path, progress_bar
 from .tables import read_parquet
 from .classes import class_names
 from .fields import Fields, open_fields

@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from fastprogress.fastprogress import progress_bar
 
-from .files import HpaCellsError, atomic_path
+from .files import HpaCellsError, atomic_path, progress_bar
 from .tables import read_metadata, read_parquet, write_parquet
 from .store import CellStore
 from .scaled import ScaledStore

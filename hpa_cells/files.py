@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['HpaCellsError', 'atomic_path', 'sweep_temporaries', 'file_hash', 'digest', 'LockError', 'file_lock', 'JournalError',
-           'Journal', 'read_ahead', 'check_id', 'is_url', 'connect', 'shared_data']
+           'Journal', 'read_ahead', 'draws_bars', 'progress_bar', 'check_id', 'is_url', 'connect', 'shared_data']
 
 # %% ../nbs/00_files.ipynb #i0000000
-import hashlib, json, os, re, socket, time, zlib
+import hashlib, json, os, re, socket, sys, time, zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +17,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from fastcore.basics import patch
+from fastcore.imports import IN_NOTEBOOK
 
 # %% ../nbs/00_files.ipynb #b0000000
 class HpaCellsError(ValueError):
@@ -229,6 +230,36 @@ def read_ahead(
             waiting.append(pool.submit(next, items, end))
             yield item
     finally: pool.shutdown(cancel_futures=True)     # waits for the one `next` that runs
+
+# %% ../nbs/00_files.ipynb #9b000002
+_line_seconds = 60     # between two lines
+
+class _Lines:
+    "Iterate, and print a line now and then; `comment` is added to the line."
+    def __init__(self, items, total): self.items, self.total, self.comment = items, total, ''
+    def __iter__(self):
+        start = last = time.monotonic()
+        for n, item in enumerate(self.items, 1):
+            yield item
+            if (now := time.monotonic()) - last < _line_seconds: continue
+            last = now
+            left = f", about {(now - start)*(self.total/n - 1)/60:.0f} min left" if self.total else ''
+            print(f"{n} of {self.total or '?'}{left}{self.comment and f', {self.comment}'}", flush=True)
+
+def draws_bars() -> bool:
+    "Check whether the output is a terminal or a notebook, where bars can be drawn."
+    return IN_NOTEBOOK or sys.stdout is not None and sys.stdout.isatty()
+
+def progress_bar(
+    items: Iterable,  # iterated once
+    total: int | None = None,  # number of items; default: `len(items)`, if it has one
+    leave: bool = True,  # keep the bar at its end; it is erased otherwise
+) -> Iterable:  # the same items; its attribute `comment` is shown, and may be set between items
+    "Show the progress of an iteration: a bar, or a line a minute where the output is a file."
+    if total is None and hasattr(items, '__len__'): total = len(items)
+    if not draws_bars(): return _Lines(items, total)
+    from fastprogress.fastprogress import progress_bar
+    return progress_bar(items, total='noinfer' if total is None else total, leave=leave)
 
 # %% ../nbs/00_files.ipynb #1d000002
 _max_id = 180     # bytes; a file name may have 255, with endings such as _nuclei.png.tmp-1234567-0123456789abcdef

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from fastprogress.fastprogress import progress_bar
 
-from .files import HpaCellsError, digest
+from .files import HpaCellsError, digest, progress_bar
 from .tables import read_parquet, write_parquet
 from .fields import open_fields
 from .labelmaps import _renumber, is_edited, label_map_origin, write_label_map

@@ -17,9 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from fastprogress.fastprogress import progress_bar
 
-from .files import HpaCellsError, atomic_path, read_ahead
+from .files import HpaCellsError, atomic_path, progress_bar, read_ahead
 from .tables import table_digest, write_parquet
 from .classes import n_classes, short_names
 from .store import CellStore

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 from fastcore.basics import patch
-from fastprogress.fastprogress import progress_bar
 
-from .files import atomic_path, digest, file_hash, file_lock, is_url, sweep_temporaries
+from .files import atomic_path, digest, file_hash, file_lock, is_url, progress_bar, sweep_temporaries
 from .fields import Fields
 from .inputs import Inputs
 from .sources import as_list

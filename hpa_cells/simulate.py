@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from .files import atomic_path, sweep_temporaries
+from .files import atomic_path, progress_bar, sweep_temporaries
 from .classes import MITOTIC, NEGATIVE, format_labels, n_classes
 from .fields import channels
 from .shapes import (
@@ -228,9 +228,7 @@ def simulate_dataset(
     tasks = [('train', i) for i in range(fields)] + [('test', i) for i in range(test)]
     IDs = [_image_id(seed, split, i) for split, i in tasks]
     steps = list(zip(tasks, IDs, sets))
-    if progress:
-        from fastprogress.fastprogress import progress_bar
-        steps = progress_bar(steps)
+    if progress: steps = progress_bar(steps)
     for (split, i), ID, labels in steps:
         files = _files(out, split, ID)
         if not all(path.exists() for path in files):

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import timm
 import torch
-from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
@@ -33,7 +32,7 @@ from .loss import get_loss, losses
 from .batches import (
     Augment, CellBatches, SingleProcess, TrainError, autocast_network, pick_device, pick_precision)
 from .recorder import (
-    CheckpointCallback, RecorderCallback, load_checkpoint, read_checkpoint, read_history)
+    CheckpointCallback, RecorderCallback, load_checkpoint, progress_callback, read_checkpoint, read_history)
 
 # %% ../nbs/38_train.ipynb #3318a24e
 _adam = {'one-cycle': dict(betas=(0.9, 0.99), eps=1e-5), 'winner': dict(betas=(0.9, 0.999), eps=1e-8)}  # by schedule
@@ -169,7 +168,7 @@ def _make_learner(net, loaders, device, folder, settings, history, progress, aft
     callbacks = [
         team, TrainEvalCallback(), Augment(settings['seed'], settings['augment'], settings['brightness']),
         GradientClip(1.), RecorderCallback(history), CheckpointCallback(folder, settings, net, after_epoch)]
-    if progress: callbacks.append(ProgressCallback())
+    if progress: callbacks.append(progress_callback())
     optimizer = _optimizer(settings['schedule'], fused=device.type in ('cpu', 'cuda'))
     decay = settings['weight_decay']
     learn = Learner(DataLoaders(*loaders, device=device), net, get_loss(settings['loss']), optimizer,
