@@ -6,7 +6,7 @@
 __all__ = ['channels', 'Fields', 'open_fields', 'to_uint8', 'check_field', 'field_flags']
 
 # %% ../nbs/05_fields.ipynb #i0500000
-import hashlib, os, re
+import io, os, re
 from collections import defaultdict
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 
-from .files import check_id, connect, digest as digest_of, is_url
-from .images import FieldError, _header, _open_file, _read_open, _reading
+from .files import check_id, connect, is_url
+from .images import FieldError, _header, _open_file, _read_bytes, _read_open, _reading
 
 # %% ../nbs/05_fields.ipynb #715eb971
 channels = ('red', 'green', 'blue', 'yellow')
@@ -117,7 +117,8 @@ def _full_range(image, bits, name):
     "Shift the values of a 16-bit image that uses only `bits` bits."
     if image.dtype == np.uint8 or bits == 16: return image
     if (top := image.max(initial=0)) >= 2**bits:
-        raise FieldError(f"{name}: has the value {top:,}, but its source uses {bits} bits; open it with scale='type'")
+        raise FieldError(f"{name}: has the value {top:,}, but its source uses {bits} bits; use a scale of "
+                         f"{int(top).bit_length()} bits or more, or 'type'")
     return np.left_shift(image, np.uint16(16 - bits))
 
 # %% ../nbs/05_fields.ipynb #b1750004
@@ -125,11 +126,12 @@ def _full_name(path, inside, name=''):
     return str(path/(inside or '')/name) if isinstance(path, Path) else '/'.join(filter(None, (path, inside, name)))
 
 @contextmanager
-def _open_member(path, inside, name):
+def _open_member(path, inside, name, fetched=None):
     "An open file of a folder, zip or URL, its size in bytes, its full name; errors while it is open get this name."
     label = _full_name(path, inside, name)
     with _reading(label):
-        if inside is None:
+        if fetched is not None: yield io.BytesIO(fetched), len(fetched), label
+        elif inside is None:
             with _open_file(label) as file: yield file, os.fstat(file.fileno()).st_size, label
         elif isinstance(path, str):
             system, folder = connect(path)
@@ -153,7 +155,7 @@ class Fields:
         bits: int = 16,  # bits that the 16-bit files use, 8..16
     ):
         self._path, self._inside, self._names, self._missing, self.bits = path, inside, names, missing, bits
-        self.source, self.ids = _full_name(path, inside), sorted(names)
+        self.source, self.ids, self._fetched = _full_name(path, inside), sorted(names), {}
 
     def __len__(self): return len(self.ids)
     def __contains__(self, ID): return ID in self._names
@@ -176,42 +178,18 @@ class Fields:
         "Return only some of the fields."
         return Fields(self._path, self._inside, {ID: self._names_of(ID) for ID in ids}, self._missing, self.bits)
 
+    def fetched(self, ID: str) -> 'Fields':
+        "Return one field; its files are in memory if they come from a URL, so that they are fetched only once."
+        one = self.subset([ID])
+        if is_url(self._path): one._fetched = {name: self._call(_read_bytes, name) for name in self.files(ID).values()}
+        return one
+
     def _names_of(self, ID):
         if ID not in self: raise FieldError(f"{self.source}: no field {ID!r}")
         return self._names[ID]
 
     def _call(self, f, name):
-        with _open_member(self._path, self._inside, name) as opened: return f(*opened)
-
-# %% ../nbs/05_fields.ipynb #d1900002
-def _hash(file, size, label):
-    hash = hashlib.sha256()
-    while block := file.read(2**20): hash.update(block)
-    return hash.hexdigest()
-
-_versions = 'CRC', 'ETag', 'etag', 'md5Hash', 'mtime', 'LastModified', 'last_modified', 'updated', 'created'
-
-def _stamp(path, inside, name):
-    with _reading(label := _full_name(path, inside, name)):
-        if inside is None:
-            found = os.stat(label)
-            return [name, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
-        if isinstance(path, str):
-            system, folder = connect(path)
-            found = system.info(_full_name(folder, inside, name))
-            return [name, found['size'], str(next((found[v] for v in _versions if found.get(v)), ''))]
-        found = _zip(path)[1][f'{inside}/{name}'.lstrip('/')]
-        return [name, found.file_size, found.CRC]
-
-@patch
-def digest(self: Fields, ID: str) -> str:
-    "Return a hash of the bytes of a field's files: 16 hexadecimal digits of SHA-256."
-    return digest_of({colour: self._call(_hash, name) for colour, name in self.files(ID).items()})
-
-@patch
-def stamp(self: Fields, ID: str) -> list:
-    "Return name, size and version of each file of a field, as lists, without reading the files."
-    return [_stamp(self._path, self._inside, name) for name in self.files(ID).values()]
+        with _open_member(self._path, self._inside, name, self._fetched.get(name)) as opened: return f(*opened)
 
 # %% ../nbs/05_fields.ipynb #1d500002
 def _check_ids(source, ids):
@@ -245,10 +223,14 @@ def _find(source, missing):
     if inside is None: return Fields(path/folder, None, names, missing)
     return Fields(path, f'{inside}/{folder}'.strip('/'), names, missing)
 
-def _bits_in_use(fields, n=32):
-    "The bits that suffice for the 16-bit files of about `n` fields: 8, 10, 12, 14 or 16."
+def _sample(fields, n=32):
+    "About `n` IDs, evenly spread."
+    return fields.ids[::max(1, len(fields)//n)]
+
+def _bits_in_use(fields):
+    "The bits that suffice for the 16-bit files of a sample: 8, 10, 12, 14 or 16."
     top = 0
-    for ID in fields.ids[::max(1, len(fields)//n)]:
+    for ID in _sample(fields):
         with suppress(FieldError):     # another stage reports it
             field = fields.read(ID)
             if field.dtype == np.uint16: top = max(top, int(field.max()))

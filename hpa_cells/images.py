@@ -228,12 +228,17 @@ def _brightness(image, name):
 
 _decoders = dict(png=_decode_png, tiff=_decode_tiff, jpeg=_decode_jpeg)
 
-def _read_open(file, size, name, max_pixels=_max_pixels):
-    "Decode an open file of `size` bytes."
-    max_bytes = _max_bytes(max_pixels)
+def _read_bytes(file, size, name, max_bytes=_max_bytes(_max_pixels)):
+    "The content of an open file, unless it is too large for an image."
     _check_bytes(size, name, max_bytes)
     data = file.read(max_bytes + 1)
     _check_bytes(len(data), name, max_bytes)
+    return data
+
+def _read_open(file, size, name, max_pixels=_max_pixels):
+    "Decode an open file of `size` bytes."
+    max_bytes = _max_bytes(max_pixels)
+    data = _read_bytes(file, size, name, max_bytes)
     if data[:2] == b'\x1f\x8b': data = _unzip(io.BytesIO(data), name, max_bytes)
     kind, height, width = _header(io.BytesIO(data), size, name, max_pixels)
     image = _brightness(_decoders[kind](data, name, max_bytes), name)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 
+import hpa_cells.inputs      # adds digest and stamp to Fields
 from .files import digest as _digest
 from .images import FieldError
 from .fields import Fields, channels, open_fields
