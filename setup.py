@@ -26,7 +26,7 @@ setup(
     url=meta["url"],
     license=meta["license"],
     packages=find_packages(include=["hpa_cells", "hpa_cells.*"]),
-    package_data={meta["lib_name"]: ["static/*"]},
+    package_data={meta["lib_name"]: ["static/*", "static/*/*"]},
     python_requires=">=" + meta["min_python"],
     install_requires=meta["requirements"].split(),
     extras_require=extras,

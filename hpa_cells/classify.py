@@ -36,30 +36,25 @@ class ClassifyError(HpaCellsError):
 
 _crop_settings = 'crop_size', 'margin', 'background'
 
-def _default_model():
-    "Return the model of the package."
-    path = Path(hpa_cells.__file__).parent/'static'/'model'
-    if (path/'model.json').is_file(): return path
-    raise ClassifyError("this version comes without a model: give model=, the folder of a model or run, a file of "
-                        "weights, or a name from `hpa_cells models list`; `hpa_cells run` trains one")
-
 def _settings_of(found):
     "Return the known crop settings of a model."
-    settings = {}
+    trained = found.info.get('settings', {})
+    settings = {k: trained[k] for k in _crop_settings if trained.get(k) is not None}
     for run in found.path.parents[:2] if found.path.is_dir() else ():
         try: stored = json.loads((run/'settings.json').read_text())['settings']
         except (OSError, ValueError, KeyError): continue
         settings = {k: stored[k] for k in _crop_settings if k in stored}
-    size = found.settings.get('crop_size') or found.info.get('settings', {}).get('crop_size')
+    size = found.settings.get('crop_size') or trained.get('crop_size')
     return settings | (dict(crop_size=size) if size else {})
 
 # %% ../nbs/68_classify.ipynb #68000035
 def _find_model(model):
-    "Find a model and check that it can predict."
-    from hpa_cells.resolve import FoundModel, resolve_model
+    "Find a model and check that it can predict; None: the one of the package."
+    from hpa_cells.resolve import FoundModel, _named, resolve_model
     known = known_models.get(str(model))
     if known is None or known.kind != 'subcell' or Path(model).exists():
-        found = resolve_model(_default_model() if model is None else model)
+        found = _named('box', None) if model is None else resolve_model(model)
+        if not found: raise ClassifyError("model none is no model; give a model, or leave it out")
         found.network()      # raises if it cannot predict
         return found
     path = find_model(known.name)[0]

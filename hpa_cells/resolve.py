@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .files import file_hash
-from .catalog import find_model, known_models
+from .catalog import box_folder, find_model, known_models
 from .network import CellNet, NetworkError
 from .models import _read_state, load_bestfitting, load_network, load_pretrained, read_model
 
@@ -19,7 +19,7 @@ from .models import _read_state, load_bestfitting, load_network, load_pretrained
 class FoundModel:
     "A model found by `resolve_model`."
     given: str  # as the user named it
-    kind: str  # 'model', 'run', '2018' or 'timm'
+    kind: str  # 'model', 'run', 'box', '2018' or 'timm'
     path: Path  # the model's folder, or the file
     sha256: str  # of the weights
     arch: str | None  # backbone by its name in timm; None: the file does not tell
@@ -83,24 +83,31 @@ def _in_file(given, path, arch=None):
 def _named(given, folder):
     "A model of the table, from its downloaded file."
     known = known_models[given]
-    if known.kind not in ('2018', 'timm'):
-        raise NetworkError(f"{given}: {known.what} does not classify cells here; `hpa_cells models list` has models "
-                           "of kind 2018 and timm")
-    found = _in_file(given, find_model(given, folder)[0], known.arch)
+    if known.kind == 'subcell':
+        raise NetworkError(f"{given}: a training cannot start from SubCell, whose network is of another kind; use it "
+                           f"as it is (hpa_cells classify --model {given})")
+    if known.kind == 'segmentation':
+        raise NetworkError(f"{given}: a network that segments cells, not one that classifies them; take another name "
+                           "of `hpa_cells models list`")
+    path = find_model(given, folder)[0]
+    if known.kind == 'box': return _in_folder(given, box_folder(), 'box')
+    found = _in_file(given, path, known.arch)
     if found.kind != known.kind: raise NetworkError(f"{found.path}: not the weights of {given}; get the model again")
     return found
 
+# %% ../nbs/35_resolve.ipynb #35000020
 def resolve_model(
-    what: str | Path | FoundModel,  # a model's folder, a run's folder, a file of weights, or a name in the table
+    what: str | Path | FoundModel,  # a model's folder, a run's folder, a file of weights, a known name, or 'none'
     folder: str | Path | None = None,  # where downloaded models are; default: `hpa_cells.catalog.models_folder()`
-) -> FoundModel:
+) -> FoundModel | None:  # None for 'none'
     "Find a model and check its description; weights in files are checked as well."
     if isinstance(what, FoundModel): return what
     given, path = str(what), Path(what)
+    if given == 'none': return None
     if path.is_file(): return _in_file(given, path)
     if not path.exists() and given in known_models: return _named(given, folder)
     if (path/'model.json').is_file() or not (path/'models').is_dir():
         if path.is_dir(): return _in_folder(given, path)
         raise NetworkError(f"{given}: no such model; give a model's folder, a run's folder, a file of weights, or one "
-                           f"of the names in `hpa_cells models list`, such as {next(iter(known_models))}")
+                           f"of the names in `hpa_cells models list`, such as 2018-fold0")
     return _last_of_run(given, path)
