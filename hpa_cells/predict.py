@@ -24,6 +24,7 @@ from .classes import n_classes, short_names
 from .store import CellStore
 from .dataset import probability_columns
 from .network import CellNet
+from .models import load_network, model_folders
 from .resolve import resolve_model
 from .batches import pick_device, pick_precision, turn_and_flip
 
@@ -31,19 +32,27 @@ from .batches import pick_device, pick_precision, turn_and_flip
 class PredictError(HpaCellsError):
     "Predictions cannot be computed, or are not valid."
 
+def _networks_of(model):
+    "Return the networks of a model, all of an ensemble."
+    if isinstance(model, torch.nn.Module): return [model]
+    found = resolve_model(model)
+    if found is None: raise PredictError(f"{model}: predictions need a model")
+    if not found.path.is_dir(): return [found.network()]
+    return [load_network(folder) for folder in model_folders(found.path)]
+
 def _load_models(model, size):
     "Return the networks of `model`, all checked for crops of `size` px."
     models = list(model) if isinstance(model, (list, tuple)) else [model]
     if not models: raise PredictError("an empty list of models: give a network, a model folder, or a list of them")
-    nets = [m if isinstance(m, torch.nn.Module) else resolve_model(m).network() for m in models]
-    for m, net in zip(models, nets):
+    loaded = [(m, net) for m in models for net in _networks_of(m)]
+    for m, net in loaded:
         name, expected = m if isinstance(m, (str, Path)) else net.settings['arch'], net.settings['crop_size']
         if expected not in (None, size):
             raise PredictError(f"model {name} takes crops of {expected} px, the store has {size} px: crop the cells at "
                                "this size, or take another model")
         if net.settings['n_classes'] != n_classes:
             raise PredictError(f"model {name} has {net.settings['n_classes']} classes, expected {n_classes}")
-    return nets
+    return [net for _, net in loaded]
 
 @contextmanager
 def _evaluation(nets, device, dtype):
@@ -198,7 +207,7 @@ def write_predictions(
 
 # %% ../nbs/39_predict.ipynb #31ff08be
 def embeddings(
-    model: CellNet | str | Path,  # network, or name as for `resolve_model`
+    model: CellNet | str | Path,  # network, or name as for `resolve_model`; of an ensemble the first network
     store: CellStore,  # cell store
     rows: Iterable[int] | None = None,  # positions in the store; default: all, in order
     batch_size: int = 64,  # cells per batch
@@ -208,7 +217,7 @@ def embeddings(
 ) -> np.ndarray:  # (N, D) float32: mean and maximum of every feature map
     "Compute the features of each cell that the network passes to its head."
     if isinstance(model, (list, tuple)): raise PredictError("embeddings need one model, not a list")
-    device, rows, (net,) = pick_device(device), _check_rows(store, rows), _load_models(model, store.size)
+    device, rows, (net, *_) = pick_device(device), _check_rows(store, rows), _load_models(model, store.size)
     def compute(crops): return net.features(crops.contiguous(memory_format=torch.channels_last)).float()
     with _evaluation([net], device, pick_precision(precision, device)):
         pieces = list(_stream(compute, store, rows, batch_size, device, progress))
