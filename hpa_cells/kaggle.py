@@ -68,7 +68,8 @@ def find_input(
 # %% ../nbs/73_kaggle.ipynb #355e33da
 competition_slug = 'hpa-single-cell-image-classification'
 _competition_files = ('train', 'test', 'sample_submission.csv', 'train.csv')
-simulated_settings = dict(crop_size=48, arch='resnet10t', epochs=4, pseudo_epochs=2, batch_size=16, lr=0.01, folds=0)
+simulated_settings = dict(crop_size=48, arch='resnet10t', networks=2, rounds=1, epochs=4, pseudo_epochs=2,
+                          batch_size=16, lr=0.01, folds=0)
 
 def competition(
     places: Places,  # as from `folders`

@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from .files import HpaCellsError
-from .settings import Settings, describe_allowed, stage_settings
+from .settings import Settings, describe_allowed, recipes, stage_settings
 
 # %% ../nbs/85_options.ipynb #dd6ac4ad
 _groups = 'Input', 'Cells', 'Training', 'Pseudo-labels', 'Output', 'Machine', 'Options'
@@ -80,8 +80,10 @@ _group_of_stage = dict(segment='Cells', crop='Cells', train='Training', pseudo='
 def _setting_option(setting):
     "Return the option of a setting."
     name, kind = setting.name.replace('_', '-'), type(setting.default)
-    allowed = describe_allowed(setting)
-    help = f"{setting.metadata['help']} [{setting.default!r}{allowed and '; '}{allowed}]"
+    allowed, default = describe_allowed(setting), repr(setting.default)
+    plain = recipes['plain'].get(setting.name, setting.default)
+    if plain != setting.default: default += f', in recipe plain {plain!r}'
+    help = f"{setting.metadata['help']} [{default}{allowed and '; '}{allowed}]"
     names = f'--{name}/--no-{name}' if kind is bool else f'--{name}'
     return option(names, setting.name, type=kind, default=None, help=help,
                   group=_group_of_stage[setting.metadata['stage']])

@@ -20,7 +20,7 @@ from .files import atomic_path, digest, file_hash, file_lock, is_url, progress_b
 from .fields import Fields
 from .inputs import Inputs
 from .sources import as_list
-from .settings import RunError, Settings, make_settings
+from .settings import RunError, Settings, change_settings
 from . import __version__
 
 # %% ../nbs/57_run.ipynb #5700a001
@@ -38,10 +38,10 @@ def _read_settings(path, changes):
     "The settings in a file with changes, or an error that names the file."
     stored = _read_json(path).get('settings', {})
     if not isinstance(stored, dict): raise RunError(f"{path}: damaged; delete it to start with new settings")
-    stored = {name: value for name, value in stored.items() if name not in changes}
-    try: make_settings(stored)
+    stored = {name: value for name, value in stored.items() if name not in changes or name == 'recipe'}
+    try: change_settings(stored, {})
     except RunError as e: raise RunError(f"{path}: {e}; correct it, or delete the file to start anew") from None
-    return make_settings(stored | changes)
+    return change_settings(stored, changes)
 
 # %% ../nbs/57_run.ipynb #56ec8a5d
 class Run:

@@ -18,9 +18,9 @@ from .images import FieldError
 from .fields import open_fields
 from .inputs import field_digests, map_digests
 from .submit import _read_sample, prediction_rows, write_submission
-from .settings import RunError, stage_settings
+from .settings import RunError, drop_implied, stage_settings
 from .run import _source_name
-from .learn import Run
+from .crossfit import Run
 
 _all_ = ['Run']
 
@@ -64,7 +64,7 @@ def _submit(self: Run, images, sample, path, suffix):
     maps = map_digests(self.inputs, self.masks, images.ids)
     key = dict(predictions=file_hash(path)[:16], sample=sample and file_hash(sample)[:16],
                images=digest(field_digests(self.inputs, images)), label_maps=digest(maps),
-               settings={n: getattr(s, n) for n in stage_settings['submit']})
+               settings=drop_implied({n: getattr(s, n) for n in stage_settings['submit']}))
     def work():
         predictions = read_parquet(path)
         confidence = fuse_image(predictions, image_scores(predictions, 'mean'), s.image_weight)
