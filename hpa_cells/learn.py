@@ -205,7 +205,14 @@ def _make(self: Run, name, trainings, store, **more):
     _exchange(new, self.models/name)
 
 # %% ../nbs/59_learn.ipynb #5900a010
-_translated = ('recipe', 'start', 'cap', 'floor', 'folds', 'networks')      # not arguments of `train_network`
+_translated = ('recipe', 'start', 'balance', 'cap', 'floor', 'folds', 'networks')   # not as in `train_network`
+
+@patch
+def _balance(self: Run):
+    "Return the rule that chooses the cells of an epoch, as `train_network` takes it, or None."
+    s = self.settings
+    if s.balance != 'cap': return s.balance
+    return (s.cap or None, s.floor or None) if s.cap or s.floor else None
 
 @patch
 def _first_weights(self: Run, number=0):
@@ -246,15 +253,14 @@ def _training(self: Run, cell_labels, cells, labels, start, number=None, **chang
     first = self._made(start)['sha256'] if start else begin and begin.sha256
     made_from = dict(
         cells=table_digest(used[['ID', 'cell', 'made_from']]), start=first,
-        settings=drop_implied(options | dict(cap=s.cap, floor=s.floor)),
+        settings=drop_implied(options | dict(balance=s.balance, cap=s.cap, floor=s.floor)),
         labels=table_digest(used.drop(columns=['made_from', *box_columns], errors='ignore')),
         valid=digest(sorted((valid or set()) & set(used.ID))))
     def train(store, folder):
         if (train := self.trainer) is None: from hpa_cells.train import train_network as train
         named = begin if start or not begin else s.start if begin.given == s.start else str(begin.path)
         train(store, cell_labels, folder, start=named, valid_ids=valid, device=self.device,
-              balance=(s.cap or None, s.floor or None) if s.cap or s.floor else None,
-              progress=self.progress, after_epoch=self.check_time, **options)
+              balance=self._balance(), progress=self.progress, after_epoch=self.check_time, **options)
     return train, made_from
 
 @patch

@@ -44,6 +44,17 @@ class _TrainSettings(_CellSettings):
     epochs: int = _setting(10, 'train', "epochs on single-label cells", 1, 100_000)
     batch_size: int = _setting(32, 'train', "cells per batch", 2, 100_000)
     lr: float = _setting(1e-3, 'train', "maximum learning rate", 1e-9, 10)
+    warmup: float = _setting(0.25, 'train', "share of a one-cycle training with a rising learning rate", 0, 0.9)
+    ema: float = _setting(0., 'train', "decay of the moving average of the weights, which is the model; 0: none",
+                          0, 0.99999)
+    rotate: bool = _setting(False, 'train', "augmentation: rotate cells by any angle")
+    scale: float = _setting(0., 'train', "augmentation: largest relative change of a cell's size", 0, 1)
+    blur: float = _setting(0., 'train', "augmentation: largest blur of a channel, px", 0, 10)
+    brightness: float = _setting(0., 'train', "augmentation: largest relative change of brightness", 0, 1)
+    gamma: float = _setting(0., 'train', "augmentation: largest relative change of a channel's exponent", 0, 1)
+    noise: float = _setting(0., 'train', "augmentation: largest noise of a channel, as a share of 255", 0, 1)
+    balance: str = _setting('cap', 'train', "cells of an epoch: by cap and floor, or by weights of classes",
+                            choices=('cap', 'equal', 'sqrt', 'effective'))
     cap: int = _setting(0, 'train', "maximum cells per class and epoch; 0: unlimited", 0, 10**9)
     floor: int = _setting(0, 'train', "repeat the cells of rarer classes up to this number; 0: never", 0, 10**9)
     networks: int = _setting(3, 'train', "networks, each trained without its part of the images; they are averaged",
@@ -93,9 +104,11 @@ def _checked(setting, value):
     return value
 
 # %% ../nbs/56_settings.ipynb #5600a001
-added_settings: dict = dict(networks=1, each_label=True)  # newer settings: the values that older versions implied
+added_settings: dict = dict(      # newer settings: the values that older versions implied
+    warmup=0.25, ema=0., rotate=False, scale=0., blur=0., brightness=0., gamma=0., noise=0., balance='cap', networks=1,
+    each_label=True)
 recipes: dict[str, dict] = dict(      # name -> settings that differ from `best`
-    best={}, plain=dict(networks=1, shown=0., each_label=False, soft=False, rounds=1, image_weight=0.),
+    best={}, plain=added_settings | dict(shown=0., each_label=False, soft=False, rounds=1, image_weight=0.),
     earlier=added_settings | dict(soft=False, rounds=1))
 
 # %% ../nbs/56_settings.ipynb #41e983dc
