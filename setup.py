@@ -11,7 +11,8 @@ config.read(here / "settings.ini", encoding="utf-8")
 meta = config["DEFAULT"]
 version = re.search(r'__version__\s*=\s*"([^"]+)"', (here / "hpa_cells" / "__init__.py").read_text(encoding="utf-8")).group(1)
 extras = {key.removesuffix("_requirements"): value.split() for key, value in meta.items() if key.endswith("_requirements")}
-extras["dev"] = sorted(set(sum(extras.values(), [])))
+# SpatialData holds Dask back, so it is no part of dev; its tests are skipped where it is absent
+extras["dev"] = sorted({package for name, packages in extras.items() if name != "spatial" for package in packages})
 stages = {"2": "2 - Pre-Alpha", "3": "3 - Alpha", "4": "4 - Beta", "5": "5 - Production/Stable"}
 
 setup(
@@ -26,12 +27,13 @@ setup(
     url=meta["url"],
     license=meta["license"],
     packages=find_packages(include=["hpa_cells", "hpa_cells.*"]),
-    package_data={meta["lib_name"]: ["static/*", "static/*/*"]},
+    package_data={meta["lib_name"]: ["static/*", "static/*/*", "napari.yaml"]},
     python_requires=">=" + meta["min_python"],
     install_requires=meta["requirements"].split(),
     extras_require=extras,
     entry_points={
         "console_scripts": meta["console_scripts"].split(),
+        "napari.manifest": [f"{meta['lib_name']} = {meta['lib_name']}:napari.yaml"],
         "nbdev": [f"{meta['lib_name']}={meta['lib_name']}._modidx:d"],  # by this the documentation links names to their pages
     },
     classifiers=[
