@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['target_columns', 'probability_columns', 'DatasetError', 'check_cell_labels', 'write_cell_labels', 'read_cell_labels',
            'cell_targets', 'cell_weights', 'find_cells', 'is_partial', 'join_cell_labels', 'single_label_cells',
-           'check_predictions']
+           'outlier_distances', 'weigh_cells', 'check_predictions']
 
 # %% ../nbs/30_dataset.ipynb #i3000000
 from collections.abc import Collection
@@ -16,7 +16,8 @@ import pandas as pd
 
 from .files import HpaCellsError
 from .tables import read_parquet, write_parquet
-from .classes import NEGATIVE, LabelError, format_labels, labels_to_targets, n_classes, parse_labels
+from .classes import (
+    MITOTIC, NEGATIVE, LabelError, format_labels, labels_to_targets, n_classes, parse_labels)
 
 # %% ../nbs/30_dataset.ipynb #aaa3c27f
 class DatasetError(HpaCellsError):
@@ -187,6 +188,41 @@ def single_label_cells(
                            f"{label!r}; check that both tables describe the same images")
     return found.assign(Label=pd.Series([single[i] for i in found['ID']], dtype=object), source='single')
 
+# %% ../nbs/30_dataset.ipynb #30a00002
+_reference = 'area', 'red', 'blue', 'yellow'     # columns of the cell table
+
+def outlier_distances(
+    cells: pd.DataFrame,  # cell table: ID, area, red, blue, yellow; N rows
+) -> np.ndarray:  # (N,) float64, 0 or more; about 1 for a usual cell
+    "Measure how much each cell differs from the other cells of its image in size and reference channels."
+    missing = [c for c in _reference if c not in cells]
+    if missing: raise DatasetError(f"cell table: no column {', '.join(missing)}; expected the table of a cell store")
+    values = np.log(cells[list(_reference)].astype(float).clip(lower=1e-6))
+    away = values - values.groupby(cells['ID'].to_numpy()).transform('median')
+    usual = (1.4826*away.abs().median()).clip(lower=1e-3)
+    return np.sqrt((away/usual).pow(2).mean(axis=1).to_numpy())
+
+def weigh_cells(
+    cell_labels: pd.DataFrame,  # table of cell labels, N rows
+    cells: pd.DataFrame,  # cell table: ID, cell, cut, area, red, green, blue, yellow
+    cut: float = 0,  # weights fall with the share cut off, to 0 at this share, 0..1; 0: off
+    dim: float = 0,  # weights fall with green brightness below this, 0..1; not for Negative cells; 0: off
+    outlier: float = 0,  # weights fall beyond this distance from the image's cells; not for Mitotic spindle; 0: off
+) -> pd.DataFrame:  # the labels with lower weights
+    "Give cells that are cut, dim or unlike the others of their image less weight."
+    for name, value in dict(cut=cut, dim=dim, outlier=outlier).items():
+        if not value >= 0: raise DatasetError(f"{name} is {value}; expected 0 or more")
+    at, weights, sets = find_cells(cells, cell_labels), np.ones(len(cell_labels)), cell_labels['Label']
+    if cut: weights *= np.clip(1 - cells['cut'].to_numpy(float)[at]/cut, 0, 1)
+    if dim:
+        bright = np.clip(cells['green'].to_numpy(float)[at]/dim, 0, 1)
+        weights *= np.where([NEGATIVE in s for s in sets], 1, bright)
+    if outlier:
+        far = np.minimum(1, outlier/np.maximum(outlier_distances(cells)[at], 1e-9))
+        weights *= np.where([MITOTIC in s for s in sets], 1, far)
+    weights[(cell_labels['source'] == 'manual').to_numpy()] = 1
+    return cell_labels.assign(weight=cell_weights(cell_labels)*weights.astype(np.float32))
+
 # %% ../nbs/30_dataset.ipynb #dd7a5421
 probability_columns = [f'p{c}' for c in range(n_classes)]
 
@@ -211,6 +247,3 @@ def check_predictions(
                            "expected 0 to 1")
     _check_repeats(predictions, keys, name, "average the models, or take each image from one fold (`out_of_fold`)")
     return p
-
-# %% ../nbs/30_dataset.ipynb #t3000000
-from .classes import MITOTIC     # for `cli`, until it imports the name from `classes`

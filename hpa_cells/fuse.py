@@ -6,6 +6,8 @@
 __all__ = ['undo_focal', 'fit_calibration', 'calibrate', 'negative_from_others', 'lower_cut', 'image_scores', 'fuse_image']
 
 # %% ../nbs/40_fuse.ipynb #i4000000
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -66,12 +68,15 @@ def calibrate(
 def negative_from_others(
     predictions: pd.DataFrame,  # predictions table: ID, cell, p0..p18
     how: str = 'max',  # 'max': 1 - the maximum of the others; 'product': product of 1 - p
+    weight: float = 1.,  # weight of the others, 0..1; 0: the network's own p18, in between their geometric mean
 ) -> pd.DataFrame:  # the same with another p18
     "Derive the probability of Negative from the other classes."
     p = check_predictions(predictions).copy()
     others = np.delete(p, NEGATIVE, 1)
     if how not in ('max', 'product'): raise PredictError(f"how is {how!r} and must be 'max' or 'product'")
-    p[:, NEGATIVE] = 1 - others.max(1) if how == 'max' else (1 - others).prod(1)
+    if not 0 <= weight <= 1: raise PredictError(f"weight is {weight} and must be in 0..1")
+    derived = 1 - others.max(1) if how == 'max' else (1 - others).prod(1)
+    p[:, NEGATIVE] = p[:, NEGATIVE]**(1 - weight) * derived**weight
     return _with(predictions, p)
 
 # %% ../nbs/40_fuse.ipynb #e8eaf2d4
@@ -106,14 +111,16 @@ def image_scores(
 def fuse_image(
     predictions: pd.DataFrame,  # one row per cell: ID, cell, p0..p18
     images: pd.DataFrame,  # one row per image: ID, p0..p18 (0..1), such as from `image_scores`
-    weight: float = 0.5,  # weight of the image, 0..1; 0: the cell alone
+    weight: float | Sequence = 0.5,  # weight of the image, 0..1, or 19 of them; 0: the cell alone
 ) -> pd.DataFrame:  # predictions with the geometric mean of cell and image
     "Combine the probabilities of each cell and its image."
     if 'ID' in images and images['ID'].duplicated().any():
         twice = images['ID'][images['ID'].duplicated()].iloc[0]
         raise PredictError(f"ID {twice} has several rows in images; give each image one row")
     p, q = check_predictions(predictions), check_predictions(images, 'images', keys=('ID',))
-    if not 0 <= weight <= 1: raise PredictError(f"weight is {weight} and must be in 0..1")
+    if np.ndim(weight): weight = np.asarray(weight, np.float32)
+    if np.shape(weight) not in ((), (n_classes,)) or not np.all((0 <= weight) & (weight <= 1)):
+        raise PredictError(f"weight is {weight} and must be a number in 0..1, or {n_classes} of them")
     at = pd.Index(images['ID']).get_indexer(predictions['ID'])
     if (at < 0).any():
         raise PredictError(f"ID {predictions['ID'].iloc[(at < 0).argmax()]} has cells but no row in images; give "
