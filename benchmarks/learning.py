@@ -27,9 +27,9 @@ from attention import attention_scores, train_attention
 from common import machine
 
 from hpa_cells.classes import (
-    NEGATIVE, class_names, format_labels, labels_to_targets, n_classes, parse_labels, read_labels)
+    class_names, format_labels, labels_to_targets, n_classes, parse_labels, read_labels)
 from hpa_cells.dataset import (
-    cell_targets, cell_weights, find_cells, join_cell_labels, probability_columns, single_label_cells)
+    cell_targets, cell_weights, find_cells, join_cell_labels, probability_columns, single_label_cells, weigh_cells)
 from hpa_cells.folds import make_folds
 from hpa_cells.balance import balance_rows
 from hpa_cells.files import Journal, atomic_path
@@ -102,18 +102,6 @@ class Cells:
         truth = [of_cell(texts[i][c - 1]) for i, c in keys.itertuples(index=False)]
         self.image_labels, self.true_labels = table([image[i] for i in keys.ID], 'image'), table(truth, 'true')
         self.truth = labels_to_targets(truth)
-
-
-def measured_weights(cells, label_sets, max_cut=0.5, dim=0.02):
-    """Return a weight in 0..1 for each cell, less if it is cut off or dim.
-
-    It falls linearly with the share cut off, down to 0 at `max_cut`, and with green brightness below `dim`. Negative
-    cells are dim by definition and keep their weight.
-    """
-    whole = np.clip(1 - cells['cut'].to_numpy(float)/max_cut, 0, 1)
-    bright = np.clip(cells['green'].to_numpy(float)/dim, 0, 1)
-    bright[[NEGATIVE in s for s in label_sets]] = 1
-    return (whole*bright).astype(np.float32)
 
 
 # Learning
@@ -235,7 +223,7 @@ def networks(run):
             model = run.learn(f'd-{start}{n}', run.soft(model), more, model)
             yield f'(d) soft targets for all cells, round {n} from ({start})', model
     soft = run.soft('d-b1')
-    weighted = soft.assign(weight=measured_weights(train.store.cells, list(soft.Label)))
+    weighted = weigh_cells(soft, train.store.cells, cut=0.5, dim=0.02)
     yield '(d) round 2 from (b), cut and dim cells count less', run.learn('d-weights', weighted, more, 'd-b1')
     balanced = run.learn('d-balance', soft, more, 'd-b1', balance='sqrt')
     yield '(d) round 2 from (b), classes balanced (sqrt)', balanced
