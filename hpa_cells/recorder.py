@@ -229,7 +229,7 @@ class CheckpointCallback(Callback):
         settings: dict,  # of the training, stored in the checkpoint; `patience` epochs, or None: never stop early
         net: CellNet,  # the network
         after: Callable | None = None,  # called without arguments after each checkpoint
-        average: AverageCallback | None = None,  # its weights are the best ones of an epoch; default: those of `net`
+        average: AverageCallback | None = None,  # saves its weights as the best; default: the weights of `net`
     ):
         self.folder, self.settings, self.net, self.after, self.average = folder, settings, net, after, average
         self.best = None
