@@ -4,6 +4,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 here = Path(__file__).parent
 config = ConfigParser(delimiters=["="])
@@ -15,7 +16,16 @@ extras = {key.removesuffix("_requirements"): value.split() for key, value in met
 extras["dev"] = sorted({package for name, packages in extras.items() if name != "spatial" for package in packages})
 stages = {"2": "2 - Pre-Alpha", "3": "3 - Alpha", "4": "4 - Beta", "5": "5 - Production/Stable"}
 
+class BuildWithKernels(build_py):
+    "Copies the Kaggle notebooks into the wheel, so `hpa_cells kaggle kernels` needs no repository."
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            self.copy_tree(str(here / "nbs" / "kaggle"), str(Path(self.build_lib) / meta["lib_name"] / "static" / "kaggle"))
+
+
 setup(
+    cmdclass={"build_py": BuildWithKernels},
     name=meta["lib_name"],
     version=version,
     description=meta["description"],
@@ -27,7 +37,7 @@ setup(
     url=meta["url"],
     license=meta["license"],
     packages=find_packages(include=["hpa_cells", "hpa_cells.*"]),
-    package_data={meta["lib_name"]: ["static/*", "static/*/*", "napari.yaml"]},
+    package_data={meta["lib_name"]: ["static/*", "static/*/*", "napari.yaml", "py.typed"]},
     python_requires=">=" + meta["min_python"],
     install_requires=meta["requirements"].split(),
     extras_require=extras,

@@ -9,6 +9,7 @@ __all__ = ['prepare_kernels', 'push_kernel', 'pull_output']
 import ast, json, re
 from pathlib import Path
 
+import hpa_cells
 from .files import atomic_path
 from .kaggle import KaggleError
 from .datasets import _asking, _check_response, _read_metadata, kaggle_api
@@ -60,8 +61,14 @@ def _write_kernel(folder, template, owner, parts, part, weights):
 # %% ../nbs/75_kernels.ipynb #75000006
 _name = '[A-Za-z0-9-]+'  # an owner or a slug
 
+def _own_kernels():
+    "Return the folder with the notebooks: in the installed package, or in the repository."
+    package = Path(hpa_cells.__file__).parent
+    places = package/'static'/'kaggle', package.parent/'nbs'/'kaggle'
+    return next((p for p in places if p.is_dir()), places[0])
+
 def prepare_kernels(
-    source: str | Path,  # the repository's folder nbs/kaggle
+    source: str | Path | None,  # folder with the notebooks, such as the repository's nbs/kaggle; None: those of the package
     out: str | Path,  # folder for the kernels; each gets its own folder
     owner: str,  # your name on Kaggle
     parts: int = 5,  # number of parts of the training images
@@ -73,6 +80,7 @@ def prepare_kernels(
     if parts < 1: raise KaggleError(f"parts {parts}: expected 1 or more")
     if weights and not re.fullmatch(f'{_name}/{_name}', weights):
         raise KaggleError(f"weights {weights!r}: expected owner/slug, the end of the dataset's URL")
+    source = _own_kernels() if source is None else source
     templates = sorted(Path(source).glob('*/kernel-metadata.json'))
     if not templates:
         raise KaggleError(f"{source}: no folder with kernel-metadata.json; expected the repository's nbs/kaggle")
