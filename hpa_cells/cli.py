@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'main', 'demo', 'simulate', 'run', 'recipes', 'segment', 'crop', 'train', 'pseudo', 'infer', 'classify',
-           'models', 'models_list', 'models_get', 'check', 'score']
+           'models', 'models_list', 'models_get', 'models_export', 'check', 'score']
 
 # %% ../nbs/99_cli.ipynb #i9000000
 import json, os, sys, warnings
@@ -198,7 +198,7 @@ for _add in setting_options('segment', 'crop', 'infer', 'submit'): _add(classify
 # %% ../nbs/99_cli.ipynb #90000042
 @app.group(cls=Group)
 def models():
-    "List published models and download them."
+    "List published models, download them, and write models for other programs."
 
 @models.command('list')
 @path_option('--out', metavar='DIR', help="folder with downloaded models [HPA_CELLS_MODELS, or the user's cache]")
@@ -224,6 +224,18 @@ def models_get(name, out):
     Rerun the same command to resume; complete files are checked."""
     from hpa_cells.catalog import get_model
     for path in get_model(name, out): print(path)
+
+@models.command('export')
+@click.argument('model')
+@path_option('--out', required=True, metavar='FILE', group='Output', help="file to write, such as model.onnx")
+@option('--to', default='onnx', help="format [onnx]")
+@option('--size', type=int, help="side of the crops, px [as in the model's training]")
+def models_export(model, out, to, size):
+    """Write a model (a run, a model's folder, a file of weights) for programs without torch.
+
+    Example: hpa_cells models export run/ --to onnx --out model.onnx"""
+    from hpa_cells.onnx import export_model
+    print(export_model(model, out, to, size))
 
 # %% ../nbs/99_cli.ipynb #03c97f2c
 _submission_argument = click.argument('submission', type=Path)

@@ -9,6 +9,7 @@ __all__ = ['atlas', 'atlas_plan', 'atlas_get', 'masks_group', 'masks_import', 'l
 
 # %% ../nbs/98_commands.ipynb #bb8dd28a
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -165,12 +166,13 @@ def rank(run, out, labels):
 # %% ../nbs/98_commands.ipynb #090e87a2
 @click.command(cls=Command)
 @_run_argument
-@option('--to', required=True, help="h5ad (scanpy), geojson (QuPath), coco (pycocotools) or ome (OME-TIFF)")
-@path_option('--out', required=True, group='Output', help="folder for the files")
+@option('--to', required=True,
+        help="h5ad (scanpy), geojson (QuPath), coco (pycocotools), ome (OME-TIFF) or spatialdata (squidpy, napari)")
+@path_option('--out', required=True, group='Output', help="folder for the files; spatialdata: store, such as run.zarr")
 @path_option('--images', help="only these images; required for ome")
 @option('--model', help="h5ad: add the embeddings of this model of the run")
-@option('--simplify', type=float, help="geojson: maximum distance of an outline from the true one, px")
-@option('--pixel-size', type=float, help="ome: size of a pixel, um")
+@option('--simplify', type=float, help="geojson, spatialdata: maximum distance of an outline from the true one, px")
+@option('--pixel-size', type=float, help="ome, spatialdata: size of a pixel, um")
 @option('--all-cells', is_flag=True, help="also export cells without a prediction")
 @quiet_option
 @click.pass_context
@@ -178,9 +180,12 @@ def export(ctx, run, to, out, images, all_cells, quiet, **options):
     """Write cells, labels and probabilities for other programs.
 
     Example: hpa_cells export run/ --to geojson --out qupath/"""
-    from hpa_cells.export import export_run
+    if to == 'spatialdata': from hpa_cells.spatial import export_run_spatialdata as write
+    else:
+        from hpa_cells.export import export_run
+        write = partial(export_run, to=to)
     given = {name: value for name, value in options.items() if value is not None}
-    table = export_run(run, to, out, images, all_cells, progress=not quiet, **given)
+    table = write(run, out=out, images=images, all_cells=all_cells, progress=not quiet, **given)
     skipped = table[table.reason != '']
     if not quiet: print(f"{table.cells.sum():,} cells of {len(table) - len(skipped)} images in {out}")
     for r in skipped.itertuples(): print(f'hpa_cells: {r.ID}: {r.reason}', file=sys.stderr)
