@@ -109,6 +109,7 @@ def _table(cells, about):
     return TableModel.parse(table, region=list(table.obs['region'].cat.categories), region_key='region',
                             instance_key='cell')
 
+# %% ../nbs/89_spatial.ipynb #a890000b
 def export_spatialdata(
     path: str | Path,  # store to write, *.zarr; an older store is replaced
     fields: Fields,  # the images, from `open_fields`
