@@ -36,6 +36,7 @@ def _model(self: Run, name):
         raise RunError(f"{self.models/name}: no finished model; run the stage `{stage}` first")
     return read_model(self.models/name)
 
+# %% ../nbs/60_crossfit.ipynb #60000012
 @patch
 def _predict(self: Run, name, store, path, rows):
     "Write the predictions of some rows of the store; the bias of focal loss is removed."
@@ -45,6 +46,15 @@ def _predict(self: Run, name, store, path, rows):
     return write_predictions(self.models/name, store, path, rows.to_numpy(), tta=self.settings.tta,
                              device=self.device, refine=undo_focal if loss == 'focal' else None,
                              after_part=self.check_time, map=self.map, progress=self.progress)
+
+@patch
+def _check_unseen(self: Run, name, folds):
+    "Raise an error unless each network of a model was trained without its fold."
+    for i in range(self.settings.networks):
+        own = digest(sorted(ID for ID, fold in folds.items() if fold == i))
+        if (self._made(f'{name}/{i}').get('made_from') or {}).get('unseen') == own: continue
+        raise RunError(f"{self.models/name}: network {i} was not trained without the images that it has to predict, "
+                       "because the labels were others; run the stage `train` with these labels first")
 
 @patch
 def _predict_unseen(self: Run, name, store, path, cells, labels):
@@ -66,6 +76,7 @@ def _predict_unseen(self: Run, name, store, path, cells, labels):
 def _pseudo(self: Run, labels_csv, among=None):
     "Do all rounds that are not there; the caller holds the lock."
     labels, cells, store = self._labels(labels_csv, among)
+    if (n := self.settings.networks) > 1: self._check_unseen('single', self._folds(labels, n))
     self._apply_decisions(store)
     self._remember_labels(labels_csv, table_digest(labels[['ID', 'Label']]))
     if not cells.ID.isin(labels.ID[labels.Label.map(len) > 1]).any():

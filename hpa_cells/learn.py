@@ -15,8 +15,9 @@ from fastcore.basics import patch
 from .files import digest, file_hash
 from .tables import table_digest
 from .dataset import (
-    DatasetError, join_cell_labels, read_cell_labels, single_label_cells, write_cell_labels)
+    DatasetError, join_cell_labels, read_cell_labels, single_label_cells, weigh_cells, write_cell_labels)
 from .folds import make_folds
+from .balance import balance_option
 from .sources import as_list, image_groups, near_duplicates, read_label_tables
 from .decisions import box_columns, collect_manual, given_path
 from .settings import RunError, drop_implied, stage_settings
@@ -55,8 +56,8 @@ def _check_labels(self: Run, paths, labels):
 def _folds(self: Run, labels, n):
     "Divide images into n folds, ID -> 0..n-1; groups and near-duplicates stay together."
     pairs = near_duplicates(self.inputs, labels.ID, self.folder, self.map, self.say, self.check_time)
-    folds = make_folds(labels.Label, image_groups(labels, pairs), n_folds=n, seed=self.settings.seed)
-    return dict(zip(labels.ID, folds.tolist()))
+    groups = image_groups(labels, pairs)
+    return dict(zip(labels.ID, make_folds(labels.Label, groups, n_folds=n, seed=self.settings.seed).tolist()))
 
 @patch
 def _valid_ids(self: Run, labels, number=None):
@@ -168,13 +169,11 @@ def _tidy_ensemble(folder, n):
         if path.is_dir() and path.stem in map(str, range(n)): continue
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-@patch
-def _copy_network(self: Run, name, number):
-    "Take a network of the present ensemble into the new one."
-    new = self.models/f'{name}.new'/f'{number}.new'
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(self.models/name/str(number), new)
-    _exchange(new, new.with_suffix(''))
+def _copy_folder(path, to):
+    "Copy a folder, whole or not at all."
+    shutil.rmtree(new := to.with_name(f'{to.name}.new'), ignore_errors=True)
+    shutil.copytree(path, new)
+    _exchange(new, to)
 
 # %% ../nbs/59_learn.ipynb #5900a00c
 @patch
@@ -195,7 +194,7 @@ def _make(self: Run, name, trainings, store, **more):
     _tidy_ensemble(new, len(trainings))
     for i, (train, origin) in enumerate(trainings):
         if self._is_model(f'{name}.new/{i}', origin): continue
-        if self._is_model(f'{name}/{i}', origin): self._copy_network(name, i)
+        if self._is_model(f'{name}/{i}', origin): _copy_folder(self.models/name/str(i), new/str(i))
         else:
             self.say(f"{name}: network {i + 1} of {len(trainings)}")
             self._make_model(f'{name}.new/{i}', origin, lambda folder: train(store, folder), **more)
@@ -205,14 +204,14 @@ def _make(self: Run, name, trainings, store, **more):
     _exchange(new, self.models/name)
 
 # %% ../nbs/59_learn.ipynb #5900a010
-_translated = ('recipe', 'start', 'balance', 'cap', 'floor', 'folds', 'networks')   # not as in `train_network`
+_translated = ('recipe', 'start', 'balance', 'cap', 'floor', 'folds', 'networks', 'weigh_cut', 'weigh_dim',
+               'weigh_outlier')      # not arguments of `train_network`
 
 @patch
 def _balance(self: Run):
     "Return the rule that chooses the cells of an epoch, as `train_network` takes it, or None."
     s = self.settings
-    if s.balance != 'cap': return s.balance
-    return (s.cap or None, s.floor or None) if s.cap or s.floor else None
+    return balance_option('none' if s.balance == 'cap' and not (s.cap or s.floor) else s.balance, s.cap, s.floor)
 
 @patch
 def _first_weights(self: Run, number=0):
@@ -232,7 +231,7 @@ def _check_network(self: Run, first=True):
     from hpa_cells.train import _make_network
     s, made, found = self.settings, self._made('single'), self._first_weights() if first else None
     _check_arch(s.arch)
-    pick_device(self.device)
+    pick_device(self.device), self._balance()
     if not found or (made.get('arch'), (made.get('made_from') or {}).get('start')) == (s.arch, found.sha256): return
     import torch
     class Crops: size = s.crop_size
@@ -242,10 +241,10 @@ def _check_network(self: Run, first=True):
 @patch
 def _training(self: Run, cell_labels, cells, labels, start, number=None, **changes):
     "Return the function that trains a network, without its folder, and what the network is made from."
-    s, valid = self.settings, self._valid_ids(labels, number)
+    s, valid, more = self.settings, self._valid_ids(labels, number), {}
     options = {n: getattr(s, n) for n in stage_settings['train'] if n not in _translated} | changes
     if number is not None:
-        options['seed'] = (s.seed + number) % 2**32
+        options['seed'], more = (s.seed + number) % 2**32, dict(unseen=digest(sorted(valid)))
         if s.folds < 2: cell_labels = cell_labels[~cell_labels.ID.isin(valid)].reset_index(drop=True)
     used = cell_labels.merge(cells[['ID', 'cell', 'made_from']], on=['ID', 'cell'], how='left')
     if number is not None: valid = valid & set(used.ID) or None
@@ -255,7 +254,7 @@ def _training(self: Run, cell_labels, cells, labels, start, number=None, **chang
         cells=table_digest(used[['ID', 'cell', 'made_from']]), start=first,
         settings=drop_implied(options | dict(balance=s.balance, cap=s.cap, floor=s.floor)),
         labels=table_digest(used.drop(columns=['made_from', *box_columns], errors='ignore')),
-        valid=digest(sorted((valid or set()) & set(used.ID))))
+        valid=digest(sorted((valid or set()) & set(used.ID))), **more)
     def train(store, folder):
         if (train := self.trainer) is None: from hpa_cells.train import train_network as train
         named = begin if start or not begin else s.start if begin.given == s.start else str(begin.path)
@@ -266,6 +265,8 @@ def _training(self: Run, cell_labels, cells, labels, start, number=None, **chang
 @patch
 def _trainings(self: Run, cell_labels, cells, labels, start, **changes):
     "Return (train, origin) of each network of a model; `start`: the model before."
+    weights = {name: getattr(self.settings, f'weigh_{name}') for name in ('cut', 'dim', 'outlier')}
+    if any(weights.values()): cell_labels = weigh_cells(cell_labels, self.store().table(), **weights)
     if (n := self.settings.networks) == 1: return [self._training(cell_labels, cells, labels, start, **changes)]
     return [self._training(cell_labels, cells, labels, start and f'{start}/{i}', i, **changes) for i in range(n)]
 

@@ -33,7 +33,7 @@ class _CellSettings:
 # %% ../nbs/56_settings.ipynb #5600a011
 @dataclass(frozen=True)
 class _TrainSettings(_CellSettings):
-    "Settings of the stage train."
+    "Settings of the networks and their training."
     recipe: str = _setting('best', 'train', "set of defaults, see `hpa_cells recipes`",
                            choices=('best', 'plain', 'earlier'))
     arch: str = _setting('densenet121', 'train', "backbone, by its name in timm")
@@ -47,6 +47,11 @@ class _TrainSettings(_CellSettings):
     warmup: float = _setting(0.25, 'train', "share of a one-cycle training with a rising learning rate", 0, 0.9)
     ema: float = _setting(0., 'train', "decay of the moving average of the weights, which is the model; 0: none",
                           0, 0.99999)
+
+# %% ../nbs/56_settings.ipynb #5600a013
+@dataclass(frozen=True)
+class _DataSettings(_TrainSettings):
+    "Settings of the cells that a training sees, and how."
     rotate: bool = _setting(False, 'train', "augmentation: rotate cells by any angle")
     scale: float = _setting(0., 'train', "augmentation: largest relative change of a cell's size", 0, 1)
     blur: float = _setting(0., 'train', "augmentation: largest blur of a channel, px", 0, 10)
@@ -57,6 +62,10 @@ class _TrainSettings(_CellSettings):
                             choices=('cap', 'equal', 'sqrt', 'effective'))
     cap: int = _setting(0, 'train', "maximum cells per class and epoch; 0: unlimited", 0, 10**9)
     floor: int = _setting(0, 'train', "repeat the cells of rarer classes up to this number; 0: never", 0, 10**9)
+    weigh_cut: float = _setting(0., 'train', "cells count less the more is cut off, to 0 at this share; 0: off", 0, 1)
+    weigh_dim: float = _setting(0., 'train', "cells with a green brightness below this count less; 0: off", 0, 1)
+    weigh_outlier: float = _setting(0., 'train', "cells that differ by more than this from others of their image count "
+                                    "less; 0: off", 0, 100)
     networks: int = _setting(3, 'train', "networks, each trained without its part of the images; they are averaged",
                              1, 100)
     folds: int = _setting(5, 'train', "one image in this many is kept for validation; 0: none; several networks "
@@ -65,7 +74,7 @@ class _TrainSettings(_CellSettings):
 
 # %% ../nbs/56_settings.ipynb #5600a012
 @dataclass(frozen=True)
-class Settings(_TrainSettings):
+class Settings(_DataSettings):
     "Everything that decides what a run produces."
     threshold: float = _setting(0.5, 'pseudo', "a pseudo-label needs a greater probability than this", 0, 1)
     shown: float = _setting(0.7, 'pseudo', "assumed average share of an image's cells that show one of its labels; "
@@ -78,6 +87,8 @@ class Settings(_TrainSettings):
     tta: bool = _setting(True, 'infer', "average over flips and turns at prediction")
     image_weight: float = _setting(0.7, 'submit', "weight w in confidence = cell^(1-w) * image^w, where cell is the "
                                    "cell's probability and image the mean over its image", 0, 1)
+    negative: float = _setting(0., 'submit', "weight of the other classes in the confidence of Negative; 0: none",
+                               0, 1)
     min_confidence: float = _setting(0.0001, 'submit', "leave out classes with a lower confidence", 0, 1)
     drop_cut: float = _setting(0.5, 'submit', "leave out cells with a greater share beyond the image border "
                                "(the organisers' rule); 1: none", 0, 1)
@@ -105,8 +116,8 @@ def _checked(setting, value):
 
 # %% ../nbs/56_settings.ipynb #5600a001
 added_settings: dict = dict(      # newer settings: the values that older versions implied
-    warmup=0.25, ema=0., rotate=False, scale=0., blur=0., brightness=0., gamma=0., noise=0., balance='cap', networks=1,
-    each_label=True)
+    warmup=0.25, ema=0., rotate=False, scale=0., blur=0., brightness=0., gamma=0., noise=0., balance='cap',
+    weigh_cut=0., weigh_dim=0., weigh_outlier=0., networks=1, each_label=True, negative=0.)
 recipes: dict[str, dict] = dict(      # name -> settings that differ from `best`
     best={}, plain=added_settings | dict(shown=0., each_label=False, soft=False, rounds=1, image_weight=0.),
     earlier=added_settings | dict(soft=False, rounds=1))

@@ -59,7 +59,7 @@ def _sizes(images):
 @patch
 def _submit(self: Run, images, sample, path, suffix):
     "Write submission<suffix>.csv from the predictions in `path`."
-    from hpa_cells.fuse import fuse_image, image_scores
+    from hpa_cells.fuse import fuse_image, image_scores, negative_from_others
     out, s = self.folder/f'submission{suffix}.csv', self.settings
     maps = map_digests(self.inputs, self.masks, images.ids)
     key = dict(predictions=file_hash(path)[:16], sample=sample and file_hash(sample)[:16],
@@ -68,6 +68,7 @@ def _submit(self: Run, images, sample, path, suffix):
     def work():
         predictions = read_parquet(path)
         confidence = fuse_image(predictions, image_scores(predictions, 'mean'), s.image_weight)
+        if s.negative: confidence = negative_from_others(confidence, 'product', s.negative)
         sizes, problems = _sizes(images)
         rows = prediction_rows(confidence, self.masks, sizes, min_confidence=s.min_confidence, drop_cut=s.drop_cut,
                                problems=problems)
