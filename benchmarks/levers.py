@@ -2,7 +2,7 @@
 
 Paired: in each seed every lever trains on the same simulated cells from the same initial weights, and predicts the
 same cells of other images. Measure: macro average precision of the true cell labels. Results are kept in --folder;
-rerun the same command to resume.
+rerun the same command to resume. `--speed` only measures the CPU time of the changes of a batch.
 """
 import os
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')     # before torch: spinning threads are slow on a busy machine
@@ -18,6 +18,8 @@ import torch
 from common import machine
 from learning import Cells, label_sets
 
+from hpa_cells.augment import (
+    add_noise, blur_channels, change_brightness, change_gamma, rotate_and_scale, spread, turn_and_flip)
 from hpa_cells.dataset import probability_columns, weigh_cells
 from hpa_cells.files import Journal, atomic_path
 from hpa_cells.predict import predict_cells
@@ -71,6 +73,25 @@ def measure(seed, args, done):
             yield kind, name, float(ap.mean()), process_time() - began
 
 
+def speed(size, n=32, repeats=5):
+    "Yield (change, CPU milliseconds) for a batch of n crops."
+    side = torch.linspace(-1, 1, size)
+    crops = (255*torch.rand(n, 4, size, size)*(side**2 + side[:, None]**2 < 0.8)).to(torch.uint8)
+    angles, sizes, factors = 6.28*torch.rand(n), spread(torch.rand(n), 0.25), spread(torch.rand(n, 4), 0.2)
+    changes = {
+        'quarter turns, flips': lambda: turn_and_flip(crops, torch.randint(8, (n,))),
+        'rotation, scale': lambda: rotate_and_scale(crops, angles, sizes),
+        'blur': lambda: blur_channels(crops, 0.7*torch.rand(n, 4), 0.7),
+        'brightness': lambda: change_brightness(crops, factors),
+        'gamma': lambda: change_gamma(crops, factors),
+        'noise': lambda: add_noise(crops, 5*torch.randn(n, 4, size, size))}
+    for name, change in changes.items():
+        change()
+        began = process_time()
+        for _ in range(repeats): change()
+        yield name, (process_time() - began)/repeats*1000
+
+
 def report(rows, args):
     "Markdown tables: mean of each lever, mean and spread of its difference to the first row of its table."
     text = f'{machine(torch, timm)}; {vars(args)}\n'
@@ -99,11 +120,15 @@ def main():
     add('--epochs', type=int, default=6, help='epochs of each training')
     add('--lr', type=float, default=7e-3, help='largest learning rate')
     add('--folder', default=f'{gettempdir()}/hpa_cells-levers', help='folder of results, to resume')
+    add('--speed', action='store_true', help='only measure the CPU time of the changes')
     add('--out', default=None, help='file for the report')
     args = parser.parse_args()
     args.crop = args.size
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
+    if args.speed:
+        for name, ms in speed(args.size): print(f'{name}: {ms:.1f} ms')
+        return
     journal = Journal(Path(args.folder)/'results.jsonl')
     Path(args.folder).mkdir(parents=True, exist_ok=True)
     for seed in range(args.seed, args.seed + args.seeds):
