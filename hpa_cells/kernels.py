@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+import hpa_cells
 from .files import atomic_path
 from .kaggle import KaggleError
 from .datasets import _asking, _check_response, _read_metadata, kaggle_api
@@ -125,8 +126,15 @@ def _check_options(owner, options):
             if not re.fullmatch(f'{_name}/{_name}', ref):
                 raise KaggleError(f"{name} {ref!r}: expected owner/slug, the end of the dataset's URL")
 
+def _own_kernels():
+    "Return the folder with the notebooks: in the installed package, or in the repository."
+    package = Path(hpa_cells.__file__).parent
+    places = package/'static'/'kaggle', package.parent/'nbs'/'kaggle'
+    return next((p for p in places if p.is_dir()), places[0])
+
+# %% ../nbs/75_kernels.ipynb #75000016
 def prepare_kernels(
-    source: str | Path,  # the repository's folder nbs/kaggle
+    source: str | Path | None,  # folder with the notebooks; None: those of the package
     out: str | Path,  # folder for the kernels; each gets its own folder
     owner: str,  # your name on Kaggle
     parts: int = 5,  # number of parts of the training images
@@ -138,6 +146,7 @@ def prepare_kernels(
     "Write the kernels for one user."
     options = dict(parts=parts, weights=weights, attach=attach, public=public, seeds=seeds)
     _check_options(owner, options)
+    source = _own_kernels() if source is None else source
     templates = sorted(Path(source).glob('*/kernel-metadata.json'))
     if not templates:
         raise KaggleError(f"{source}: no folder with kernel-metadata.json; expected the repository's nbs/kaggle")
