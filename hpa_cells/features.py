@@ -21,7 +21,7 @@ from .files import HpaCellsError, atomic_path, progress_bar
 from .tables import read_metadata, read_parquet, write_parquet
 from .store import CellStore
 from .scaled import ScaledStore
-from .network import CellNet
+from .network import CellNet, FeatureHead
 from .batches import pick_device, pick_precision
 from .predict import _check_rows, _evaluation, _input_key, _load_models, _stream
 from .subcell import SubCell, load_subcell, subcell_classes, subcell_predictions
@@ -85,7 +85,8 @@ def _load_any(model, store):
     "Return the network, and a function from crops to features (with 31 probabilities for SubCell)."
     if isinstance(model, str) and model.startswith('subcell-'): model = load_subcell(model)
     if not isinstance(model, SubCell):
-        net, = _load_models([model], store.size)
+        net, *_ = _load_models([model], store.size)
+        if isinstance(net, FeatureHead): raise FeatureError(f"{model}: a head has no features; give a network")
         return net, lambda crops: net.features(crops.contiguous(memory_format=torch.channels_last)).float()
     def compute(crops):
         found = model(crops)
@@ -122,7 +123,7 @@ def _cells_path(path): return Path(path).with_suffix('.parquet')
 
 # %% ../nbs/45_features.ipynb #45000013
 def write_features(
-    model: CellNet | SubCell | str | Path,  # a network, a name as for `resolve_model`, or 'subcell-rybg'
+    model: CellNet | SubCell | str | Path,  # network, name as for `resolve_model` (of several the first), subcell-rybg
     store: CellStore | ScaledStore,  # cells; for SubCell a `ScaledStore`
     path: str | Path,  # .npy file to write; the cells go to the .parquet file beside it
     rows: Iterable[int] | None = None,  # positions in the store; default: all, in order

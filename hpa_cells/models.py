@@ -20,7 +20,7 @@ from .files import atomic_path, file_hash, sweep_temporaries
 from .classes import class_names
 from .fields import channels
 from .catalog import class_sources
-from .network import CellNet, NetworkError, create_body
+from .network import CellNet, FeatureHead, NetworkError, create_body
 
 # %% ../nbs/34_models.ipynb #1bed9e11
 def _number_types():
@@ -190,9 +190,14 @@ def save_ensemble(
     return Path(folder)
 
 # %% ../nbs/34_models.ipynb #34a00007
+def _empty_network(model):
+    "Return the network that a model.json describes, with random weights."
+    if model['arch'] == 'head': return FeatureHead(**{k: model[k] for k in ('width', 'kind', 'hidden', 'dropout')})
+    return CellNet(**{k: model[k] for k in ('arch', 'n_classes', 'crop_size', 'hidden', 'dropout')})
+
 def load_network(
     folder: str | Path,  # a model's folder
-) -> CellNet:  # the network, on the CPU, in evaluation mode
+) -> CellNet | FeatureHead:  # on the CPU, in evaluation mode
     "Load the network of a model, of an ensemble the first; its weights must have the SHA-256 in model.json."
     folder = model_folders(folder)[0]
     model, path = read_model(folder), folder/'weights.safetensors'
@@ -200,7 +205,7 @@ def load_network(
         raise NetworkError(f"{folder}: model.json is here but weights.safetensors is not; copy the whole folder")
     if file_hash(path) != model['sha256']:
         raise NetworkError(f"{path}: SHA-256 differs from model.json: cut short or replaced; copy the folder again")
-    net = CellNet(**{k: model[k] for k in ('arch', 'n_classes', 'crop_size', 'hidden', 'dropout')})
+    net = _empty_network(model)
     try: net.load_state_dict(_read_state(path))
     except RuntimeError as e:
         raise NetworkError(f"{folder}: the weights do not fit {model['arch']}: {_brief(e)}") from None

@@ -23,7 +23,7 @@ from .tables import table_digest, write_parquet
 from .classes import n_classes, short_names
 from .store import CellStore
 from .dataset import probability_columns
-from .network import CellNet
+from .network import CellNet, FeatureHead
 from .models import load_network, model_folders
 from .resolve import resolve_model
 from .batches import pick_device, pick_precision, turn_and_flip
@@ -69,6 +69,7 @@ _ways = {False: [0], True: list(range(8)), 'turns': [0, 6, 3, 5]}     # codes of
 
 def _mean_probability(nets, crops, ways):
     "Mean probability over networks and views: (n, 19) float32, on the device."
+    if crops.ndim == 2: return sum(net(crops).float().sigmoid() for net in nets)/len(nets)     # features, for heads
     total = 0
     for way in ways:
         view = turn_and_flip(crops, torch.full((len(crops),), way, device=crops.device))
@@ -218,6 +219,8 @@ def embeddings(
     "Compute the features of each cell that the network passes to its head."
     if isinstance(model, (list, tuple)): raise PredictError("embeddings need one model, not a list")
     device, rows, (net, *_) = pick_device(device), _check_rows(store, rows), _load_models(model, store.size)
+    if isinstance(net, FeatureHead):
+        raise PredictError(f"{model}: a head has no embeddings; its own are the features that it was trained on")
     def compute(crops): return net.features(crops.contiguous(memory_format=torch.channels_last)).float()
     with _evaluation([net], device, pick_precision(precision, device)):
         pieces = list(_stream(compute, store, rows, batch_size, device, progress))
