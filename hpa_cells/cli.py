@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from .commands import atlas, export, kaggle, labels_group, masks_group, rank, review
+from .commands import (
+    atlas, export, kaggle, labels_group, masks_group, rank, report, review, status)
 from .options import (
     Group, device_option, labels_option, on_run, option, path_option, quiet_option, report_error, sample_option,
     setting_options, source_argument)
@@ -282,4 +283,5 @@ def score(submission, masks, cells, mode, as_json):
     print(f"mean average precision {found.mean:.4f} of {found.images} images, {found.mode}{missing}")
 
 # %% ../nbs/99_cli.ipynb #14f51a77
-for _command in (masks_group, labels_group, atlas, review, rank, export, kaggle): app.add_command(_command)
+for _command in (masks_group, labels_group, atlas, status, report, review, rank, export, kaggle):
+    app.add_command(_command)

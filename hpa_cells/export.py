@@ -19,6 +19,7 @@ from .fields import Fields, open_fields
 from .labelmaps import read_label_map
 from .store import open_store
 from .dataset import is_partial, join_cell_labels, probability_columns, read_cell_labels
+from .report import Run
 from .cell_table import (
     ExportError, _export_each, _field_file, _prepare_folder, _require, class_colours, join_cells)
 from .outlines import export_coco, export_geojson
@@ -181,11 +182,18 @@ def _check_options(to, options):
     if unknown := set(options) - set(_options[to]):
         raise ExportError(f"{to} has no option {min(unknown)}; it has {', '.join(_options[to])}")
 
+def _run_images(folder, given=None):
+    "Open the images of a run, or the given ones; an error names the folders that are gone."
+    if not folder.exists(): raise ExportError(f"{folder}: no such run")
+    images, gone = Run(folder, progress=False).open_images(given)
+    if gone: raise ExportError(f"the export contains the pixels of the images, but {gone}")
+    return images
+
 def export_run(
     folder: str | Path,  # folder of the run
     to: str,  # format: 'h5ad', 'geojson', 'coco' or 'ome'
     out: str | Path,  # folder to write to; created if missing
-    images: str | Path | None = None,  # folder or zip: only these images are exported; required for 'ome'
+    images: str | Path | list | None = None,  # folders or zips: only these images; default: all of the run
     all_cells: bool = False,  # also export cells without a prediction
     progress: bool = True,  # show progress bars
     **options,  # h5ad: model, geojson: simplify, coco: min_confidence, file_name, ome: pixel_size, levels
@@ -193,13 +201,9 @@ def export_run(
     "Export the cells of a run."
     _check_options(to, options)
     folder, out = Path(folder), Path(out)
-    fields = None if images is None else open_fields(images)
-    if to == 'ome':
-        if fields is None:
-            raise ExportError("ome contains the pixels of the images; give `images`, the folder or zip that holds them")
-        return export_ome(out, fields, folder/'masks', progress=progress, **options)
-    cells = _read_run_cells(folder, all_cells)
-    if fields is not None: cells = cells[cells['ID'].isin(fields.ids)]
+    if to == 'ome': return export_ome(out, _run_images(folder, images), folder/'masks', progress=progress, **options)
+    cells, ids = _read_run_cells(folder, all_cells), _run_images(folder, images).ids if images else None
+    if ids is not None: cells = cells[cells['ID'].isin(ids)]
     if to == 'h5ad': return _export_run_anndata(folder, out, cells, progress, **options)
     export = dict(geojson=export_geojson, coco=export_coco)[to]
-    return export(out, folder/'masks', cells, fields and fields.ids, progress=progress, **options)
+    return export(out, folder/'masks', cells, ids, progress=progress, **options)

@@ -79,9 +79,9 @@ _help = {'0 … 9, q w e t u i o p, n': 'the 19 classes, on and off; with Shift:
 def _button(ft, text, id, key='', **kw):
     return ft.Button(text, ft.Kbd(key) if key else None, id=id, type='button', **kw)
 
-def _pictures(ft, has_images):
+def _pictures(ft, review):
     "Return the pictures and the controls for them."
-    hint = 'in its image' if has_images else 'start with --images DIR to see the cell in its image'
+    hint = review.gone or 'in its image'
     stains = dict(zip(channels, ('microtubules', 'protein', 'nucleus', 'ER')))
     buttons = [ft.Button(ft.Span(cls=f'dot {c}'), stain, ft.Kbd(c[0]), type='button', data_channel=c,
                          aria_pressed='true') for c, stain in stains.items()]
@@ -109,7 +109,7 @@ def _parts(ft, review):
     cells = ft.Section(pages, ft.Div(id='grid'), ft.P(id='told', role='status'), id='cells')
     help = ft.Dialog(ft.Dl(*(part for k, text in _help.items() for part in (ft.Dt(k), ft.Dd(text)))),
                      _button(ft, 'Close', 'close'), id='keys')
-    return head, ft.Main(_pictures(ft, review.fields is not None), decide, cells), help
+    return head, ft.Main(_pictures(ft, review), decide, cells), help
 
 def _html(review, setup):
     "Return the page without its cells."
@@ -189,7 +189,7 @@ def review_app(
     write_token = token_urlsafe(24)
     setup = dict(token=write_token, version=token_hex(6), order=order, cls='' if cls is None else str(cls),
                  names=class_names, keys=_class_keys, negative=NEGATIVE, leave_out=LEAVE_OUT,
-                 images=review.fields is not None)
+                 images=len(review.fields) > 0)
     _add_routes(app, review, setup)
     return _guarded(app, token, write_token)
 
@@ -214,8 +214,8 @@ def _has_screen():
 # %% ../nbs/83_page.ipynb #7fd3a1c8
 def review(
     run_folder: str | Path,  # folder of the run
-    images: str | Path | None = None,  # folder or zip with the images, to show cells in their surroundings
-    labels: str | Path | None = None,  # label table (CSV) of the images
+    images: str | Path | list | None = None,  # folders or zips with the images; default: as the run knows
+    labels: str | Path | list | None = None,  # label tables (CSV) of the images; default: as the run knows
     order: str = 'uncertain',  # order at the start: one of `orders`
     cls: int | None = None,  # class at the start, 0..18; None: all classes
     predictions: str | Path | None = None,  # Parquet file with ID, cell, p0..p18; default: from the run
@@ -231,6 +231,7 @@ def review(
     listener = _listen(port)
     url = f'http://127.0.0.1:{listener.getsockname()[1]}/?token={token}'
     decided = lambda: f"{found.decisions.counts['cells']:,}"
+    if found.gone: print(f"Cells are shown without their surroundings where {found.gone}")
     print(f"{len(found):,} cells, {decided()} decided. Ctrl-C stops the server.\n{url}", flush=True)
     if open_browser and _has_screen(): webbrowser.open(url)
     server = uvicorn.Server(uvicorn.Config(app, log_level='warning', access_log=False, lifespan='off',

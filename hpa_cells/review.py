@@ -15,12 +15,13 @@ import pandas as pd
 from fastcore.basics import patch
 
 from .tables import read_csv, read_parquet
-from .classes import MITOTIC, labels_to_targets, n_classes, read_labels
-from .fields import channels, open_fields, to_uint8
+from .classes import MITOTIC, labels_to_targets, n_classes
+from .fields import channels, to_uint8
 from .render import render_rgb
 from .labelmaps import read_label_map
 from .dataset import join_cell_labels, probability_columns, read_cell_labels
-from .stages import Run
+from .sources import read_label_tables
+from .report import Run
 from .decisions import LEAVE_OUT, Decisions, ReviewError, box_columns
 
 # %% ../nbs/82_review.ipynb #d2fd4198
@@ -90,8 +91,8 @@ class Review:
     "The cells of a run in any order, with their pictures and decisions."
     def __init__(self,
         folder: str | Path,  # folder of the run
-        images: str | Path | None = None,  # folder or zip with the images, to show cells in their surroundings
-        labels: str | Path | None = None,  # label table (CSV) of the images
+        images: str | Path | list | None = None,  # folders or zips with the images; default: as the run knows
+        labels: str | Path | list | None = None,  # label tables (CSV) of the images; default: as the run knows
         predictions: str | Path | None = None,  # Parquet file with ID, cell, p0..p18; default: from the run
         ranking: pd.DataFrame | str | Path | None = None,  # ID, cell, score: table, Parquet or CSV file; highest first
         threshold: float | None = None,  # of p, 0..1; default: as in the run's settings
@@ -105,9 +106,10 @@ class Review:
         self.image, self.ids = pd.factorize(self.cells.ID)
         self.p = self._read_predictions(predictions)
         self.has = self._read_labels()
-        self.sets = None if labels is None else self._read_sets(labels)
+        labels = labels or self.run.label_tables()
+        self.sets = self._read_sets(labels) if labels else None
         self.ranking = None if ranking is None else self._column(ranking, ['score'])[:, 0]
-        self.fields = None if images is None else open_fields(images)
+        self.fields, self.gone = self.run.open_images(images)      # to show cells in their surroundings
         self.order, self._field = lru_cache(64)(self._order), lru_cache(3)(self._read_field)
         self.row, self.thumb = lru_cache(200_000)(self._row), lru_cache(20_000)(self._thumb)  # thumbs: about 50 MB
         self.decisions = Decisions(self.run.labels/'decisions.jsonl', lambda *cell: self.row(*cell) is not None)
@@ -143,8 +145,8 @@ def _read_labels(self: Review):
 
 # %% ../nbs/82_review.ipynb #4e8a17b3
 @patch
-def _read_sets(self: Review, path):
-    table = read_labels(path)
+def _read_sets(self: Review, paths):
+    table = read_label_tables(paths)
     known = dict(zip(table.ID, table.Label))
     return labels_to_targets([known.get(i, ()) for i in self.ids]) > 0
 
@@ -209,7 +211,7 @@ def surroundings(self: Review,
 ) -> np.ndarray | None:  # (5, s, s) uint8: channels and outlines; None without the image
     "Return a cell with its surroundings."
     cell = self.cells.iloc[self._check_row(row)]
-    if self.fields is None or cell.ID not in self.fields: return None
+    if cell.ID not in self.fields: return None
     field, labels = self._field(cell.ID)
     side = 3*max(cell.y1 - cell.y0, cell.x1 - cell.x0)
     at = (cell.y0 + cell.y1 - side)//2, (cell.x0 + cell.x1 - side)//2, side

@@ -104,7 +104,7 @@ async function paint() {
   if (shown !== cell) return        // another cell was opened meanwhile
   draw($('cell'), small)
   draw($('field'), large)
-  if (setup.images) $('hint').textContent = large ? 'in its image' : 'its image was not given'
+  if (setup.images) $('hint').textContent = large ? 'in its image' : 'its image was not found'
 }
 
 // ---- the cell on screen
