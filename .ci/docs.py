@@ -145,26 +145,30 @@ def is_executed(source, tree):
     return exported or any(isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.walk(tree))
 
 
-def names_made(tree):
-    "All names that a cell assigns, defines or imports, in its functions as well."
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load): yield node.id
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)): yield node.name
-        elif isinstance(node, (ast.Import, ast.ImportFrom)): yield from ((a.asname or a.name).split(".")[0] for a in node.names)
-        elif isinstance(node, ast.arg): yield node.arg
-        elif isinstance(node, ast.ExceptHandler) and node.name: yield node.name
-
-
-def names_used(tree):
-    "The names that a cell reads when it is executed; what its functions read is left out."
+def executed_nodes(tree):
+    "The nodes that are executed with a cell; the bodies of its functions are left out."
     todo = list(tree.body)
     while todo:
         node = todo.pop()
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load): yield node.id
+        yield node
         if isinstance(node, ast.Lambda): todo += node.args.defaults
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             todo += [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
         else: todo += ast.iter_child_nodes(node)
+
+
+def names_made(tree):
+    "The names that a cell assigns, defines or imports."
+    for node in executed_nodes(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load): yield node.id
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)): yield node.name
+        elif isinstance(node, (ast.Import, ast.ImportFrom)): yield from ((a.asname or a.name).split(".")[0] for a in node.names)
+        elif isinstance(node, ast.ExceptHandler) and node.name: yield node.name
+
+
+def names_used(tree):
+    "The names that a cell reads when it is executed."
+    return (n.id for n in executed_nodes(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
 
 
 def check_imports():
@@ -178,7 +182,7 @@ def check_imports():
             if not is_executed(source, tree): continue
             known |= set(names_made(tree))
             if unknown := sorted(set(names_used(tree)) - known):
-                yield (f"{path.name}: nbdev-docs executes this cell, since it has an import, but without {', '.join(unknown)}; "
+                yield (f"{path.name}: nbdev-docs executes a cell with an import, but not what makes {', '.join(unknown)}; "
                        f"put the import into a cell of its own: {' '.join(source.split())[:80]}")
 
 
@@ -205,7 +209,8 @@ def main():
     if sys.argv[1:2] == ["--prepare"]: problems += prepare(sys.argv[2:])
     else:
         from hpa_cells.cli import app
-        for check in (check_links(), check_names(app), check_commands(app), run_cheap(app), check_imports()): problems += check
+        checks = check_links(), check_names(app), check_commands(app), run_cheap(app), check_imports()
+        for check in checks: problems += check
     for problem in problems: print(f"PROBLEM: {problem}")
     print(f"{len(problems)} problems in the documentation")
     sys.exit(bool(problems))
