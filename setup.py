@@ -12,7 +12,7 @@ config.read(here / "settings.ini", encoding="utf-8")
 meta = config["DEFAULT"]
 version = re.search(r'__version__\s*=\s*"([^"]+)"', (here / "hpa_cells" / "__init__.py").read_text(encoding="utf-8")).group(1)
 extras = {key.removesuffix("_requirements"): value.split() for key, value in meta.items() if key.endswith("_requirements")}
-# SpatialData holds Dask back, so it is no part of dev; its tests are skipped where it is absent
+# SpatialData holds Dask back on Python 3.11, so it is no part of dev; its tests are skipped where it is absent
 extras["dev"] = sorted({package for name, packages in extras.items() if name != "spatial" for package in packages})
 stages = {"2": "2 - Pre-Alpha", "3": "3 - Alpha", "4": "4 - Beta", "5": "5 - Production/Stable"}
 
