@@ -44,7 +44,7 @@ def main():
         if not told[0].startswith(str((home / "site").resolve())): missing.append(f"{told[0]} was used instead of the wheel")
         size = wheel.stat().st_size / 1e3
         print(f"{wheel.name}: {len(names)} files, {size:.0f} kB; {len(told) - 1} kernels written without the repository")
-        if len(told) != 9: missing.append("kernels")
+        if len(told) < 9: missing.append("kernels")      # eight or more, after the path
     sys.exit(bool(missing))
 
 
