@@ -91,8 +91,8 @@ def _how_good(self: Run, scores, truth):
     "Return the sentence about the quality, and the average precision of each class or None."
     if scores:
         *before, (name, last) = scores.items()
-        told = ''.join(f'; {other}: {score.mean:.3f}' for other, score in before)
-        text = (f"How good: mean average precision {last.mean:.3f} ({name}{told}), {last.mode}, compared with the true "
+        told = ''.join(f'; {other}: {score.mean:.3g}' for other, score in before)
+        text = (f"How good: mean average precision {last.mean:.3g} ({name}{told}), {last.mode}, compared with the true "
                 f"labels of {last.cells:,} cells in {last.images:,} images{truth and f' ({truth})'}.")
         return text, last.classes.ap.to_numpy(float)
     advice = f"With true masks and labels: hpa_cells report {self.folder} --masks DIR --cells CSV"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from .files import HpaCellsError, is_url
-from .settings import make_settings
+from .settings import change_settings
 from .sources import as_list
 from .run import _hold, _note_columns
 
@@ -32,10 +32,10 @@ def _dicts(found):
 
 def _read_settings(folder, problems):
     stored = _read_dict(folder/'settings.json', problems).get('settings', {})
-    try: return make_settings(stored)
+    try: return change_settings(stored, {})
     except (HpaCellsError, AttributeError, TypeError) as e:
         problems.append(f"settings.json: {e}")
-        return make_settings({})
+        return change_settings({}, {})
 
 def _read_notes(folder, problems):
     "Return the notes that hold, as `Run.notes` does."
@@ -111,7 +111,7 @@ def _models(folder, problems):
         origin = model.get('made_from') or _read_dict(path/'made_from.json', problems)
         sha = origin.get('start') if isinstance(origin, dict) else None
         start = by_hash.get(sha) or (info.get('start') or {}).get('path') or sha
-        finished = path.suffix != '.new' and (path/'weights.safetensors').exists()
+        finished = path.suffix != '.new' and bool(model)
         name = path.stem if path.suffix == '.new' else path.name
         found.append(dict(model=name, finished=finished, arch=model.get('arch'), start=start, epochs=_epochs(path)))
     return found
