@@ -6,6 +6,7 @@
 __all__ = ['demo_settings', 'run_demo', 'Run']
 
 # %% ../nbs/64_pipeline.ipynb #i6400000
+import shutil
 from itertools import combinations
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from .files import digest, file_hash
 from .tables import table_digest
 from .classes import n_classes
 from .inputs import check_same
+from .catalog import CatalogError
 from .sources import as_list, read_label_tables
 from .decisions import Decisions
 from .score import Score, score_submission
@@ -95,32 +97,57 @@ def everything(self: Run,
     return aside
 
 # %% ../nbs/64_pipeline.ipynb #b15ae4fb
-demo_settings = dict(arch='resnet10t', crop_size=64, epochs=40, pseudo_epochs=20, batch_size=32, lr=0.01, folds=0)
+demo_settings = dict(arch='test_resnet', crop_size=48, epochs=40, pseudo_epochs=20, batch_size=32, lr=0.007, folds=0)
+
+def _score_demo(run, data, name='submission.csv'):
+    return score_submission(run.folder/name, data/'truth'/'masks', data/'truth'/'cells.csv')
 
 @patch
 def demo(self: Run,
     data: str | Path,  # folder of `simulate_dataset`
-) -> dict[str, Score]:  # name of a submission -> score
-    "Run all stages on simulated images, score the first and the last model, and write the report."
+) -> Score:  # of the last model
+    "Run all stages on simulated images and score the submission."
     data = Path(data)
-    inputs, sample, truth = (data/'train', data/'train.csv', data/'test'), data/'sample_submission.csv', data/'truth'
-    self.everything(*inputs, sample)
-    self.infer(inputs[-1], sample, model='single')
-    files = {'single-label cells': 'submission-single.csv', 'with pseudo-labels': 'submission.csv'}
-    scores = {name: score_submission(self.folder/file, truth/'masks', truth/'cells.csv')
-              for name, file in files.items()}
-    self.report(*inputs, scores)
-    return scores
+    self.everything(data/'train', data/'train.csv', data/'test', data/'sample_submission.csv')
+    return _score_demo(self, data)
 
+def _copy_cells(run, other):
+    "Take the label maps and crops of another run, so that they are not made twice."
+    for one, two in ((run.masks, other.masks), (run.cells, other.cells)):
+        if not one.exists(): shutil.copytree(two, one)
+
+def _demo_of_box(folder, data, other, **options):
+    "Score the model that comes with the package on the test images; None if there is none."
+    from hpa_cells.resolve import _named
+    try: found = _named('box', None)
+    except CatalogError: return None
+    size = found.settings['crop_size'] or found.info.get('settings', {}).get('crop_size', 64)
+    run = Run(folder, crop_size=size, recipe='best', **options)
+    if not run.masks.exists(): shutil.copytree(other.masks, run.masks)
+    if not (run.models/'box').exists(): shutil.copytree(found.path, run.models/'box')
+    run.classify(data/'test', data/'sample_submission.csv', model='box')
+    return _score_demo(run, data, 'submission-box.csv')
+
+# %% ../nbs/64_pipeline.ipynb #6400d001
 def run_demo(
-    out: str | Path,  # folder for the images and the run
+    out: str | Path,  # folder for the images and the runs
     n_images: int = 76,  # training images; a quarter as many test images are added
     size: int = 320,  # side of the images, px
     seed: int = 0,  # random seed of images and training
     device: str = 'auto',  # 'auto', 'cpu', 'cuda' ...
     progress: bool = True,  # print messages and progress bars
-) -> dict[str, Score]:  # name of a submission -> score
-    "Simulate images with all classes and run the demo on them, in out/run."
+) -> dict[str, Score]:  # name of a recipe or model -> score
+    "Simulate images with all classes, run each recipe on them, in out/plain and out/run, and write the report."
+    out, options = Path(out), dict(progress=progress, device=device)
     data = simulate_dataset(out, fields=n_images, size=size, seed=seed, test=max(1, n_images//4),
                             classes=range(n_classes))
-    return Run(Path(out)/'run', progress=progress, device=device, seed=seed, **demo_settings).demo(data)
+    plain, best = (Run(out/folder, seed=seed, recipe=recipe, **options, **demo_settings)
+                   for folder, recipe in (('plain', 'plain'), ('run', 'best')))
+    scores = {'recipe plain': plain.demo(data)}
+    _copy_cells(best, plain)
+    scores['recipe best'] = best.demo(data)
+    box = _demo_of_box(out/'box', data, best, **options)
+    if box: scores['model in the box, not trained on these images'] = box
+    else: best.say("demo: this version comes without a model, so there is no score of one")
+    best.report(data/'train', data/'train.csv', data/'test', scores)
+    return scores
