@@ -118,7 +118,7 @@ class LockError(HpaCellsError):
 @contextmanager
 def file_lock(
     path: str | Path,  # lock file; created if absent, and never removed
-    what: str,  # what the lock protects, for the error message
+    what: str | Path,  # what the lock protects, for the error message
 ) -> Iterator[None]:
     "Hold an exclusive lock; raise `LockError` at once if another process holds it."
     from filelock import FileLock, Timeout

@@ -192,8 +192,9 @@ def _reset_peak_memory():
 
 def _peak_memory():
     "Return the peak memory of this process in MB, or None if the system does not report it."
-    try: return int(re.search(r'VmHWM:\s*(\d+)', Path('/proc/self/status').read_text())[1])//1024
-    except OSError: pass
+    try: found = re.search(r'VmHWM:\s*(\d+)', Path('/proc/self/status').read_text())      # not there in every sandbox
+    except OSError: found = None
+    if found: return int(found[1])//1024
     try: import resource      # not on Windows
     except ImportError: return None
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/(1024**2 if sys.platform == 'darwin' else 1024))
