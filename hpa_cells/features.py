@@ -10,8 +10,9 @@ __all__ = ['FeatureError', 'Features', 'check_features', 'feature_rows', 'write_
 import re, shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -105,6 +106,26 @@ def _feature_part(task, compute, store, batch_size, device, cells):
                            "use precision='float32'")
     with atomic_path(part) as p, open(p, 'wb') as file: np.save(file, values)
 
+# %% ../nbs/45_features.ipynb #45000034
+@lru_cache(1)
+def _load_once(model, size, key):     # `key` changes with the weights
+    return _load_any(model, SimpleNamespace(size=size))
+
+def _part_elsewhere(task, model, store, key, batch_size, device, precision):
+    "Do a task in another process."
+    (net, compute), device = _load_once(model, store.size, key), pick_device(device)
+    with _evaluation([net], device, pick_precision(precision, device)):
+        _feature_part(task, compute, store, batch_size, device, store.table(['ID', 'cell']))
+
+def _elsewhere(model, **options):
+    if not isinstance(model, (str, Path)):
+        raise FeatureError("several processes need the name of a model, not a network in memory")
+    work = partial(_part_elsewhere, model=str(model), **options)
+    work.needs = {'GPU': 1}     # for the scheduler of `hpa_cells.scale`
+    return work
+
+_loop = map
+
 def _join_parts(parts, path, n, width, dtype):
     "Write the first `width` columns of all parts to one file; return the other columns."
     others = []
@@ -134,6 +155,7 @@ def write_features(
     device: str = 'auto',  # 'auto', 'cpu', 'cuda' ...
     after_part: Callable | None = None,  # called without arguments after each part; its error interrupts the work
     progress: bool = True,  # show a progress bar
+    map: Callable = map,  # calls a function with each task; a `map` that uses other processes needs a name as model
 ) -> Features:  # of the cells, with a memory map
     "Write the features of cells to a file; after an interruption, resume."
     path, rows = _npy_path(path), _check_rows(store, rows)
@@ -149,10 +171,12 @@ def write_features(
     folder.mkdir(parents=True, exist_ok=True)
     parts = [folder/f'{key}-{i:05}.npy' for i in range(len(starts))]
     tasks = [(part, rows[start:start + cells_per_part]) for start, part in zip(starts, parts) if not part.exists()]
-    device = pick_device(device)
-    with _evaluation([net], device, pick_precision(precision, device)):
-        for task in progress_bar(tasks, leave=False) if progress and tasks else tasks:
-            _feature_part(task, compute, store, batch_size, device, cells)
+    own, common = pick_device(device), dict(store=store, batch_size=batch_size)
+    work = partial(_feature_part, compute=compute, device=own, cells=cells, **common)
+    if map is not _loop: work = _elsewhere(model, key=key, device=device, precision=precision, **common)
+    with _evaluation([net], own, pick_precision(precision, own)):
+        results = map(work, tasks)
+        for _ in progress_bar(results, total=len(tasks), leave=False) if progress and tasks else results:
             if after_part: after_part()
     _finish(path, parts, key, net, cells.iloc[rows], dtype)
     shutil.rmtree(folder)

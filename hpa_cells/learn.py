@@ -32,7 +32,7 @@ def _name(paths): return ' and '.join(map(str, as_list(paths)))
 @patch
 def _labels(self: Run, paths, among=None):
     "Return the labels of images (`among` these) that have cells, the table of cells, and the store."
-    store, labels = self.store(), read_label_tables(paths)
+    store, labels = self.learning_store(), read_label_tables(paths)
     if among is not None: labels = labels[labels.ID.isin(among)]
     cells = store.table(['ID', 'cell', 'made_from']).rename_axis('at').reset_index()      # `at`: row of the store
     cells = cells.sort_values(['ID', 'cell'], kind='stable', ignore_index=True)
@@ -204,7 +204,7 @@ def _make(self: Run, name, trainings, store, **more):
     _exchange(new, self.models/name)
 
 # %% ../nbs/59_learn.ipynb #5900a010
-_translated = ('recipe', 'start', 'balance', 'cap', 'floor', 'folds', 'networks', 'weigh_cut', 'weigh_dim',
+_translated = ('recipe', 'start', 'features', 'balance', 'cap', 'floor', 'folds', 'networks', 'weigh_cut', 'weigh_dim',
                'weigh_outlier')      # not arguments of `train_network`
 
 @patch
@@ -218,7 +218,7 @@ def _first_weights(self: Run, number=0):
     "Return the model or the file of weights that the training of a network starts from, or None."
     from hpa_cells.models import model_folders
     from hpa_cells.resolve import resolve_model
-    found = resolve_model(self.settings.start) if self.settings.start else None
+    found = resolve_model(self.settings.start) if self.settings.start and not self.settings.features else None
     if not found or not found.path.is_dir(): return found
     folders = model_folders(found.path)
     return found if len(folders) == 1 else resolve_model(folders[(number or 0) % len(folders)])
@@ -230,6 +230,7 @@ def _check_network(self: Run, first=True):
     from hpa_cells.network import _check_arch
     from hpa_cells.train import _make_network
     s, made, found = self.settings, self._made('single'), self._first_weights() if first else None
+    if s.features: return self._check_features()
     _check_arch(s.arch)
     pick_device(self.device), self._balance()
     if not found or (made.get('arch'), (made.get('made_from') or {}).get('start')) == (s.arch, found.sha256): return
@@ -256,7 +257,8 @@ def _training(self: Run, cell_labels, cells, labels, start, number=None, **chang
         labels=table_digest(used.drop(columns=['made_from', *box_columns], errors='ignore')),
         valid=digest(sorted((valid or set()) & set(used.ID))), **more)
     def train(store, folder):
-        if (train := self.trainer) is None: from hpa_cells.train import train_network as train
+        if s.features: from hpa_cells.head_run import train_on_features as train
+        elif (train := self.trainer) is None: from hpa_cells.train import train_network as train
         named = begin if start or not begin else s.start if begin.given == s.start else str(begin.path)
         train(store, cell_labels, folder, start=named, valid_ids=valid, device=self.device,
               balance=self._balance(), progress=self.progress, after_epoch=self.check_time, **options)

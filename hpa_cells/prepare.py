@@ -245,3 +245,34 @@ def store(self: Run) -> CellStore:
     if not (self.cells/'cells.parquet').exists():
         raise RunError(f"{self.cells}: no cells yet; run the stages `segment` and `crop` first")
     return open_store(self.cells)
+
+@patch
+def learning_store(self: Run):  # CellStore or FeatureStore
+    "Open what networks learn from: the run's cells; or, for heads, their features, which are computed if missing."
+    store, source = self.store(), self.settings.features
+    if not source: return store
+    from hpa_cells.head_run import FeatureStore, find_table, update_features
+    if find_table(source): return FeatureStore(store, source)
+    folder = self.folder/'features'
+    def work(): update_features(store, source, folder, self.say, device=self.device, after_part=self.check_time,
+                                progress=self.progress)
+    self.do('features', dict(model=source), [], work, whole=False)
+    return FeatureStore(store, folder, source)
+
+# %% ../nbs/58_prepare.ipynb #5800a0f5
+@patch
+def _check_features(self: Run, model=None):
+    "Raise an error unless the run's features can be had, and fit the head `model` (its model.json)."
+    from hpa_cells.head_run import FeatureStore, check_source, find_table
+    source, s = self.settings.features, self.settings
+    if source and self.trainer: raise RunError("heads train in one process; leave out --processes")
+    if model and (model['arch'] == 'head') != bool(source):
+        raise RunError("this model is a head, which needs the setting features" if not source else
+                       "this model is a network, which needs crops; leave out the setting features (--features '')")
+    if not source: return
+    check_source(source, s.crop_size)
+    if not find_table(source) or not (self.cells/'cells.parquet').exists(): return
+    width = FeatureStore(self.store(), source).width
+    if model and width != model.get('width', width):
+        raise RunError(f"{source}: {width} features, but the head was trained on {model['width']}; take the features "
+                       "of the same model, or run the stage `train` again")

@@ -38,6 +38,7 @@ class _TrainSettings(_CellSettings):
                            choices=('best', 'plain', 'earlier'))
     arch: str = _setting('densenet121', 'train', "backbone, by its name in timm")
     start: str = _setting('', 'train', "model, run, file of weights or known model to start from")
+    features: str = _setting('', 'train', "train heads on features: a table of features, or a model that computes them")
     loss: str = _setting('focal', 'train', "training loss", choices=('focal', 'winner', 'lovasz', 'hardlog'))
     schedule: str = _setting('one-cycle', 'train', "learning rate schedule; winner: steps, as the winner of 2018 used",
                              choices=('one-cycle', 'winner'))
@@ -117,7 +118,7 @@ def _checked(setting, value):
 # %% ../nbs/56_settings.ipynb #5600a001
 added_settings: dict = dict(      # newer settings: the values that older versions implied
     warmup=0.25, ema=0., rotate=False, scale=0., blur=0., brightness=0., gamma=0., noise=0., balance='cap',
-    weigh_cut=0., weigh_dim=0., weigh_outlier=0., networks=1, each_label=True, negative=0.)
+    weigh_cut=0., weigh_dim=0., weigh_outlier=0., features='', networks=1, each_label=True, negative=0.)
 recipes: dict[str, dict] = dict(      # name -> settings that differ from `best`
     best={}, plain=added_settings | dict(shown=0., each_label=False, soft=False, rounds=1, image_weight=0.),
     earlier=added_settings | dict(soft=False, rounds=1))

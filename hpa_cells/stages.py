@@ -28,7 +28,7 @@ _all_ = ['Run']
 @patch
 def _predict_images(self: Run, images, name, suffix):
     "Write the predictions of all cells of some images, and return their path."
-    store = self.store()
+    store = self.learning_store()
     cells = store.table(['ID', 'cell', 'made_from']).rename_axis('at').reset_index()
     cells = cells[cells.ID.isin(images.ids)].sort_values(['ID', 'cell'], kind='stable', ignore_index=True)
     model = self._model(name)
@@ -101,7 +101,7 @@ def _infer(self: Run, images, sample, model):
 def _check_infer(self: Run, sample, images, model):
     from hpa_cells.batches import pick_device
     _check_sample(sample, images)
-    self._model(model or self._last_model())
+    self._check_features(self._model(model or self._last_model()))
     pick_device(self.device)
 
 # %% ../nbs/62_stages.ipynb #620000f1
