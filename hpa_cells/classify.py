@@ -27,7 +27,7 @@ from .submit import _resize, prediction_rows, write_submission
 from .rescale import AtlasImages, open_atlas_images
 from .inputs import check_clashes
 from .run import Run, _source_name
-from .report import _Page, plot_cells, plot_predictions
+from .pictures import _figure, _image_source, _img, _Page, plot_cells, plot_predictions
 from . import __version__
 
 # %% ../nbs/68_classify.ipynb #68000008
@@ -39,11 +39,12 @@ _crop_settings = 'crop_size', 'margin', 'background'
 def _settings_of(found):
     "Return the known crop settings of a model."
     trained = found.info.get('settings', {})
-    settings = {k: trained[k] for k in _crop_settings if trained.get(k) is not None}
+    settings = dict(features=trained.get('features', '') if found.arch == 'head' else '')
+    settings |= {k: trained[k] for k in _crop_settings if trained.get(k) is not None}
     for run in found.path.parents[:2] if found.path.is_dir() else ():
         try: stored = json.loads((run/'settings.json').read_text())['settings']
         except (OSError, ValueError, KeyError): continue
-        settings = {k: stored[k] for k in _crop_settings if k in stored}
+        settings |= {k: stored[k] for k in _crop_settings if k in stored}
     size = found.settings.get('crop_size') or trained.get('crop_size')
     return settings | (dict(crop_size=size) if size else {})
 
@@ -68,12 +69,17 @@ class _ImageRun(Run):
         self.records(), self.notes(), self.sources()      # damaged files are found before the work
         return source
 
+def _count_blind(found, table):
+    "Count the images without the yellow channel, if the model needs it."
+    if found.kind == 'subcell' and 'yellow' not in known_models[found.given].channels: return 0
+    return int(table.missing.str.contains('yellow').sum())
+
 @patch
 def _predict_images(self: _ImageRun, found, images, tta):
     "Write predictions.parquet as the stage `infer` of a run does."
     from hpa_cells.fuse import undo_focal
     from hpa_cells.predict import write_predictions
-    store, path = self.store(), self.folder/'predictions.parquet'
+    store, path = self.learning_store(), self.folder/'predictions.parquet'
     rows = np.flatnonzero(store.table(['ID']).ID.isin(images.ids))
     self.say(f"predict: {len(rows)} cells, model {found.given} ({found.kind})")
     if found.kind == 'subcell': return self._predict_subcell(found.given, store, path, rows)
@@ -86,10 +92,9 @@ def _predict_images(self: _ImageRun, found, images, tta):
 @patch
 def _predict_subcell(self: _ImageRun, name, store, path, rows):
     "Write predictions.parquet and features.npy of SubCell."
-    from hpa_cells.subcell import load_subcell
     from hpa_cells.features import predict_subcell
-    table = predict_subcell(load_subcell(name), store, self.folder/'features.npy', 640, rows=rows, device=self.device,
-                            after_part=self.check_time, progress=self.progress)
+    table = predict_subcell(name, store, self.folder/'features.npy', 640, rows=rows, device=self.device,
+                            cells_per_part=256, after_part=self.check_time, progress=self.progress, map=self.map)
     write_parquet(path, table)
     return table
 
@@ -151,15 +156,27 @@ def _original_maps(self: _ImageRun, images):
         write_label_map(path, np.ascontiguousarray(_resize(read_label_map(source), *images.original_size(ID))))
     return folder
 
+# %% ../nbs/68_classify.ipynb #68000041
+def _shrink(field, cells, most=700):
+    "Make a large image and its label map smaller: drawing 2,048 px takes seconds, and the picture is not larger."
+    factor = most/max(cells.shape)
+    if factor >= 1: return field, cells
+    size = tuple(max(1, round(n*factor)) for n in cells.shape[::-1])
+    small = [cv2.resize(channel, size, interpolation=cv2.INTER_AREA) for channel in field]
+    return np.stack(small), cv2.resize(cells, size, interpolation=cv2.INTER_NEAREST)
+
 @patch
 def _draw(self: _ImageRun, images, predictions, shown):
-    "Yield ID and figure of some images with their cells; write each as a JPEG as well."
+    "Write a JPEG of some images with their cells; yield ID and file."
+    import matplotlib.pyplot as plt
     folder, groups = self.folder/'overlays', dict(list(predictions.groupby('ID')))
     folder.mkdir(exist_ok=True)
     for ID in [i for i in images.ids if i in groups][:shown]:
-        figure = plot_predictions(images.read(ID), read_label_map(self.masks/f'{ID}.png'), groups[ID]).figure
-        with atomic_path(folder/f'{ID}.jpg') as p: figure.savefig(p, format='jpeg', dpi=110)
-        yield ID, figure
+        picture = _shrink(images.read(ID), read_label_map(self.masks/f'{ID}.png'))
+        figure = plot_predictions(*picture, groups[ID]).figure
+        with atomic_path(path := folder/f'{ID}.jpg') as p: figure.savefig(p, format='jpeg', dpi=130)
+        plt.close(figure)
+        yield ID, path
 
 def _certain_cells(predictions, least, each=10):
     "The cells with the highest probability of each class: ID, cell, Label."
@@ -173,11 +190,11 @@ def _certain_cells(predictions, least, each=10):
 # %% ../nbs/68_classify.ipynb #68000014
 def _summary(cells, images, found):
     "Sentences for the top of the report."
-    used, lacking = images.cells > 0, images.missing.str.contains('yellow')
+    used, blind = images.cells > 0, _count_blind(found, images)
     texts = [f"{len(cells):,} cells in {used.sum():,} of {len(images):,} images. Model: {found.given} (kind "
              f"{found.kind}, {found.arch}, SHA-256 {found.sha256[:16]}). hpa_cells {__version__}."]
-    if lacking.any():
-        texts.append(f"{lacking.sum()} images have no yellow channel (endoplasmic reticulum); it was black for the "
+    if blind:
+        texts.append(f"{blind} images have no yellow channel (endoplasmic reticulum); it was black for the "
                      "model. Classes that need this channel are less reliable.")
     return texts
 
@@ -193,8 +210,9 @@ def _write_report(self: _ImageRun, cells, table, images, found, predictions, sho
     certain = _certain_cells(predictions, least)
     if len(certain): page.figure(plot_cells(self.store(), certain), 'The most certain cells of each class')
     page.head('Images')
-    for ID, figure in self._draw(images, predictions, shown):
-        page.figure(figure, f'{ID}: the best class of each cell, and all above {least:g}')
+    for ID, path in self._draw(images, predictions, shown):
+        caption = f'{ID}: the best class of each cell, and all above {least:g}'
+        page.parts.append(_figure(_img(_image_source(path.read_bytes()), caption), caption))
     page.table(table[['ID', 'height', 'width', 'missing', 'cells', 'cut', 'classes', 'note']], index=False)
     flags = self.notes('flag')
     flags = flags[flags.ID.isin(images.ids)]
@@ -254,10 +272,10 @@ def classify_images(
         run.segment(images)
         run.crop(images)
         predictions = run._predict_images(found, images, run.settings.tta)
-        lacking = sum('yellow' in images.lacking(ID) for ID in images.ids)
-        if lacking: run.say(f"warning: {lacking} of {len(images)} images have no yellow channel; it is taken as black")
         run._original_maps(images)
         table = run._write_results(images, found, predictions, shown, least)
+        blind = _count_blind(found, table)
+        if blind: run.say(f"warning: {blind} of {len(images)} images have no yellow channel; it is taken as black")
         if submission or sample: run._write_images_submission(images, predictions, table, sample)
         aside = (table.note != '').sum()
         run.say(f"{len(predictions):,} cells in {len(table) - aside} images, {aside} images set aside; see "

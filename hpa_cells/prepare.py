@@ -252,12 +252,13 @@ def learning_store(self: Run):  # CellStore or FeatureStore
     store, source = self.store(), self.settings.features
     if not source: return store
     from hpa_cells.head_run import FeatureStore, find_table, update_features
-    if find_table(source): return FeatureStore(store, source)
+    name = _source_name(source) if Path(source).exists() else source
+    if find_table(source): return FeatureStore(store, source, name)
     folder = self.folder/'features'
     def work(): update_features(store, source, folder, self.say, device=self.device, after_part=self.check_time,
                                 progress=self.progress)
     self.do('features', dict(model=source), [], work, whole=False)
-    return FeatureStore(store, folder, source)
+    return FeatureStore(store, folder, name)
 
 # %% ../nbs/58_prepare.ipynb #5800a0f5
 @patch
