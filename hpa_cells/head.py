@@ -43,7 +43,9 @@ def _training_data(features, cell_labels, without):
 def _start(head, x, targets, weights):
     "Take mean and deviation from the features (N, width), and the first bias from the class frequencies."
     head.mean.copy_(x.mean(0))
-    head.std.copy_(x.std(0, correction=0).clamp(min=1e-6))
+    std = x.std(0, correction=0)
+    varied = std[std > 0]     # features that hardly vary in training would be huge in other cells
+    head.std.copy_(std.clamp(min=max(0.05*float(varied.median()) if len(varied) else 0, 1e-6)))
     share = ((targets*weights[:, None]).sum(0)/weights.sum().clamp(min=1e-6)).clamp(1e-4, 1 - 1e-4)
     last = head.net if head.settings['kind'] == 'linear' else head.net.logit
     nn.init.normal_(last.weight, std=0.01)
