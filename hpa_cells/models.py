@@ -141,6 +141,9 @@ def _check_model(path, model):
     for name, kind in _entries.items():
         if not isinstance(model[name], kind):
             raise NetworkError(f"{path}: {name} is {model[name]!r}, expected {getattr(kind, '__name__', kind)}")
+    size = model.get('input_size', 64)
+    if type(size) is not int or size < 1:
+        raise NetworkError(f"{path}: input_size is {size!r}, expected a number of pixels, 1 or more")
     for name, ours in dict(classes=_class_list(model['n_classes']), channels=list(channels)).items():
         for k, (theirs, expected) in enumerate(zip_longest(model[name], ours)):
             if theirs != expected:
@@ -180,10 +183,10 @@ def save_ensemble(
     "Write the model.json that makes several models one ensemble; its predictions are the mean of theirs."
     models = [read_model(Path(folder)/str(i)) for i in range(n)]
     for i, model in enumerate(models):
-        for name in ('arch', 'n_classes', 'crop_size'):
-            if model[name] != models[0][name]:
-                raise NetworkError(f"{folder}: {name} of network {i} is {model[name]!r}, of network 0 "
-                                   f"{models[0][name]!r}; networks of an ensemble must agree")
+        for name in ('arch', 'n_classes', 'crop_size', 'input_size'):
+            if model.get(name) != models[0].get(name):
+                raise NetworkError(f"{folder}: {name} of network {i} is {model.get(name)!r}, of network 0 "
+                                   f"{models[0].get(name)!r}; networks of an ensemble must agree")
     together = hashlib.sha256(''.join(model['sha256'] for model in models).encode()).hexdigest()
     entries = {name: models[0][name] for name in _entries} | dict(sha256=together, networks=n, **more)
     with atomic_path(Path(folder)/'model.json') as p: p.write_text(json.dumps(entries, indent=1))
@@ -193,7 +196,8 @@ def save_ensemble(
 def _empty_network(model):
     "Return the network that a model.json describes, with random weights."
     if model['arch'] == 'head': return FeatureHead(**{k: model[k] for k in ('width', 'kind', 'hidden', 'dropout')})
-    return CellNet(**{k: model[k] for k in ('arch', 'n_classes', 'crop_size', 'hidden', 'dropout')})
+    settings = {k: model[k] for k in ('arch', 'n_classes', 'crop_size', 'hidden', 'dropout')}
+    return CellNet(**settings, input_size=model.get('input_size'))
 
 def load_network(
     folder: str | Path,  # a model's folder

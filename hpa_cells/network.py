@@ -109,9 +109,11 @@ class CellNet(nn.Module):
         crop_size: int | None = None,  # side of the crops in px, for backbones of fixed input size (ViT, Swin)
         hidden: int = 1024,  # features between the two linear layers of the head
         dropout: float = 0.5,  # dropout probability in the head, 0..1
+        input_size: int | None = None,  # larger crops are reduced to this side, px; None: crops enter as they are
     ):
         super().__init__()
         self.settings = dict(arch=arch, n_classes=n_classes, crop_size=crop_size, hidden=hidden, dropout=dropout)
+        if input_size: self.settings['input_size'] = input_size
         self.normalize, self.body = _Normalize(), create_body(arch, crop_size=crop_size)
         # some bodies widen their features after the last stage and report the width here
         self.width = getattr(self.body, 'head_hidden_size', None) or self.body.num_features
@@ -121,6 +123,8 @@ class CellNet(nn.Module):
         crops: torch.Tensor,  # (N, 4, S, S) uint8, or float in 0..255
     ) -> torch.Tensor:  # (N, D) float: mean and maximum of every feature map
         "Return the pooled features of each crop."
+        size = self.settings.get('input_size')
+        if size and crops.shape[-1] > size: crops = F.interpolate(crops.float(), (size, size), mode='area')
         return _pool_positions(self.body(self.normalize(crops)), self.width, getattr(self.body, 'num_prefix_tokens', 0))
 
     def forward(self,
