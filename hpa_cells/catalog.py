@@ -109,7 +109,7 @@ _box = KnownModel(
     'box', 'model that comes with the package', 'box',
     (ModelFile('', 'weights.safetensors'), ModelFile('', 'model.json')), 'our 19', 'red, green, blue, yellow',
     'as 2018', None, 0.08, 'Apache-2.0', 'CITATION.cff of this package',
-    'trained by the authors; its model.json says how')
+    'trained by the authors; see its model.json')
 known_models: dict[str, KnownModel] = {m.name: m for m in (
     _box, *map(_winner, range(5)), *map(_backbone, _backbones), *map(_subcell, _parts),
     _segmenter('nuclei', 'dpn_unet_nuclei_v1.pth', 'blue, three times'),
