@@ -55,7 +55,7 @@ def _find_model(model):
     known = known_models.get(str(model))
     if known is None or known.kind != 'subcell' or Path(model).exists():
         found = _named('box', None) if model is None else resolve_model(model)
-        if not found: raise ClassifyError("model is none, but a classification needs one; give a model, or leave it out")
+        if not found: raise ClassifyError("model is none, but a classification needs one; give it, or leave it out")
         found.network()      # raises if it cannot predict
         return found
     path = find_model(known.name)[0]
