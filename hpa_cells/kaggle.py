@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['competition_slug', 'simulated_settings', 'KaggleError', 'Places', 'folders', 'find_input', 'competition',
-           'is_simulated', 'seconds_left', 'in_time', 'link_part', 'pack_masks', 'unpack_zip', 'bring', 'show_output',
-           'PartsRun']
+           'is_simulated', 'seconds_left', 'in_time', 'link_part', 'pack_masks', 'unpack_zip', 'attached_folders',
+           'find_runs', 'find_segmented', 'find_unfinished', 'find_trained', 'one_training', 'bring', 'show_output',
+           'open_parts', 'PartsRun', 'find_parts', 'label_tables']
 
 # %% ../nbs/73_kaggle.ipynb #i7300000
 import getpass, json, os, shutil, tempfile, time, zlib
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +20,11 @@ from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
 
-from .files import HpaCellsError, atomic_path
+from .files import HpaCellsError, atomic_path, digest
 from .fields import open_fields
 from .simulate import simulate_dataset
 from .store import CellStore, open_store
-from .settings import settings_until
+from .settings import Settings, settings_until
 from .run import OutOfTime
 from .stages import Run
 
@@ -185,6 +187,99 @@ def unpack_zip(
     except (BadZipFile, zlib.error, EOFError, NotImplementedError) as e:
         raise KaggleError(f"{path}: not a zip, or damaged ({e}); download it again") from None
 
+# %% ../nbs/73_kaggle.ipynb #73b00002
+_run_files = {'settings.json', 'stages.json'}
+
+def attached_folders(
+    places: Places,  # as from `folders`
+    depth: int = 6,  # levels of folders
+) -> Iterator[tuple]:  # folder, names of the files in it
+    "Walk through the attached inputs, but not into the competition's data, runs and models."
+    def walk(folder, depth):
+        try: entries = sorted(os.scandir(folder), key=lambda e: e.name)
+        except OSError: return      # a folder that may not be read
+        inner = [e.path for e in entries if e.is_dir() and not e.name.startswith('.')]
+        files = {e.name for e in entries if not e.is_dir()}
+        yield Path(folder), files
+        if depth and not (_run_files <= files or {'sample_submission.csv', 'model.json'} & files):
+            for path in inner: yield from walk(path, depth - 1)
+    others = [] if places.on_kaggle else [p for p in sorted(places.working.parent.iterdir()) if p != places.working]
+    for root in (places.input, *others): yield from walk(root, depth)
+
+def find_runs(
+    places: Places,  # as from `folders`
+) -> list:  # folders of runs
+    "Find the runs among the attached inputs."
+    return [folder for folder, files in attached_folders(places) if _run_files <= files]
+
+# %% ../nbs/73_kaggle.ipynb #73b00012
+def _read(path):
+    "A JSON file of a run; {} if it is absent or damaged."
+    try: found = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError): return {}
+    return found if isinstance(found, dict) else {}
+
+def _stages(run): return _read(run/'stages.json')
+
+def _listings(run):
+    "Digests of the lists of images that a run has used."
+    return {source.get('listing') for source in _read(run/'sources.json').get('images', {}).values()}
+
+def _models(run):
+    "SHA-256 of the finished models of a run, by name."
+    paths = [p for p in sorted(run.glob('models/*/model.json')) if p.parent.suffix not in ('.new', '.old')]
+    return {p.parent.name: _read(p).get('sha256') for p in paths}
+
+def _last_time(run):
+    "When a run last wrote to its log: text that sorts by time."
+    try: return (run/'log.txt').read_text(encoding='utf-8').splitlines()[-1][:19]
+    except (OSError, IndexError): return ''
+
+# %% ../nbs/73_kaggle.ipynb #73b00004
+def find_segmented(
+    places: Places,  # as from `folders`
+    images: str | Path,  # folder of images
+) -> Path | None:  # the run's folder
+    "Find an attached run that has segmented exactly these images, without training."
+    wanted = digest(open_fields(images).ids)
+    found = [run for run in find_runs(places) if wanted in _listings(run) and not _models(run)]
+    return max(found, key=lambda run: (_stages(run).get('crop', {}).get('done', False), _last_time(run)), default=None)
+
+def find_unfinished(
+    places: Places,  # as from `folders`
+) -> Path | None:  # the run's folder
+    "Find an attached training that is not finished."
+    found = [run for run in find_runs(places) if 'train' in _stages(run) and 'single' not in _models(run)]
+    return max(found, key=_last_time, default=None)
+
+def find_trained(
+    places: Places,  # as from `folders`
+) -> list:  # the runs' folders, in order of their names
+    "Find the attached trainings that are finished; of one training only the run that has gone furthest."
+    from hpa_cells.resolve import resolve_model
+    found = [(run, _models(run)) for run in find_runs(places)]
+    found = [(run, set(models.values()), resolve_model(run).sha256) for run, models in found
+             if models.keys() & {'single', 'pseudo-1'}]
+    found.sort(key=lambda f: _last_time(f[0]), reverse=True)
+    found.sort(key=lambda f: 'segment' in _stages(f[0]))      # the output of kernel 4 last
+    kept, last = [], set()
+    for run, models, own in found:
+        further = any(own in other and own != end for _, other, end in found)
+        if not further and own not in last: kept, last = [*kept, run], last | {own}
+    return sorted(kept)
+
+# %% ../nbs/73_kaggle.ipynb #73b00014
+def one_training(
+    places: Places,  # as from `folders`
+) -> Path:  # the run's folder
+    "Find the attached training; an error unless there is exactly one."
+    found = find_trained(places)
+    if not found: raise KaggleError(f"{places.input}: no finished training; attach the output of notebook 2")
+    if len(found) > 1:
+        raise KaggleError(f"{len(found)} trainings are attached, {', '.join(map(str, found))}; attach one (notebook 4 "
+                          "takes several, and averages them)")
+    return found[0]
+
 # %% ../nbs/73_kaggle.ipynb #7d78843a
 def _copy_folder(source, target):
     "Copy files and their times, which tell whether an index is outdated, but not their permissions."
@@ -194,23 +289,16 @@ def _copy_folder(source, target):
         shutil.copyfile(path, copy)
         os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
 
-def _earlier_run(places, earlier):
-    "The run's folder in an attached kernel: an earlier version of this one, or the kernel `earlier`; None if neither."
-    try: source = find_input(places, places.name)
-    except KaggleError: source = find_input(places, earlier) if earlier else None
-    if source is None: return None
-    if not (source/'run').is_dir(): raise KaggleError(f"{source} has no folder run/; check that the kernel ended well")
-    return source/'run'
-
 def bring(
     places: Places,  # as from `folders`
-    earlier: str | None = None,  # slug of the kernel whose run this one continues
+    earlier: Path | None = None,  # the run's folder to continue; None: start a new run
 ) -> Path:  # the run's folder, `run` in `places.working`
-    "Copy the run of an earlier version of this kernel, or of another kernel."
+    "Copy an attached run into the kernel's output, unless a run is there already."
     run, half = places.working/'run', places.working/'run.half'
-    if not run.exists() and (source := _earlier_run(places, earlier)):
+    if not run.exists() and earlier:
+        print(f"continues the run {earlier}")
         shutil.rmtree(half, ignore_errors=True)
-        _copy_folder(source, half)
+        _copy_folder(earlier, half)
         half.rename(run)
     if (run/'masks.zip').exists():
         unpack_zip(run/'masks.zip', run/'masks', '.png')
@@ -242,18 +330,26 @@ def _read_part(folder):
         raise KaggleError(f"{folder}: not a run's folder; expected settings.json and stages.json in it") from None
     if not all(stages.get(stage, {}).get('done') for stage in ('segment', 'crop')):
         raise KaggleError(f"{folder}: not finished; run its kernel again, with its own output attached")
-    return {name: settings['settings'][name] for name in settings_until('crop')}
+    # an earlier version may lack a setting: it had the default
+    return {name: settings['settings'].get(name, getattr(Settings, name)) for name in settings_until('crop')}
 
 def _same_settings(parts, options):
     "The settings that all parts share; an error if parts differ from each other or from `options`."
     first, *others = [_read_part(part) for part in parts]
     for name, value in first.items():
         for part, other in zip(parts[1:], others):
-            if (found := other[name]) != value:
+            if (found := other[name]) != value and name != 'weights':      # the path differs from session to session
                 raise KaggleError(f"{name} is {value!r} in {parts[0]} and {found!r} in {part}; run one of them again")
         if options.get(name, value) != value:
             raise KaggleError(f"{name} is {options[name]!r}, but the parts were made with {value!r}")
     return first
+
+# %% ../nbs/73_kaggle.ipynb #73b00022
+def open_parts(
+    parts: list,  # folders of runs
+) -> CellStore:
+    "Open the stores of several runs as one."
+    return open_store(*(Path(part)/'cells' for part in parts))
 
 class PartsRun(Run):
     "A run on the cells of several other runs, which are only read."
@@ -268,4 +364,31 @@ class PartsRun(Run):
 
     def store(self) -> CellStore:
         "Open the stores of all parts as one."
-        return open_store(*(p/'cells' for p in self.parts))
+        return open_parts(self.parts)
+
+# %% ../nbs/73_kaggle.ipynb #73b00009
+def find_parts(
+    places: Places,  # as from `folders`
+    images: str | Path,  # the competition's training images
+    parts: int,  # number of parts that they were divided into
+) -> list:  # folders of the parts' runs, in order; then those of public images
+    "Find the attached runs that hold the cells of the training images."
+    ids = open_fields(images).ids
+    number = {digest(ids[n::parts]): n + 1 for n in range(parts)}
+    found, public = {}, []
+    for run in sorted(find_runs(places), key=lambda r: not _stages(r).get('crop', {}).get('done')):     # finished first
+        if _models(run) or 'segment' not in _stages(run): continue
+        own = next((number[l] for l in _listings(run) if l in number), None)
+        if own: found.setdefault(own, run)
+        elif (run/'labels.csv').exists(): public.append(run)
+    if missing := [n for n in range(1, parts + 1) if n not in found]:
+        raise KaggleError(f"{places.input}: no cells of part {missing[0]} of {parts} ({len(found)} parts are "
+                          "attached); attach the output of its notebook 1, or correct n_parts")
+    return [found[n] for n in sorted(found)] + sorted(public)
+
+def label_tables(
+    images: Path,  # the competition's folder
+    parts: list,  # as from `find_parts`
+) -> list:  # train.csv, and the labels of public images
+    "Return the label tables of the images in some parts."
+    return [images/'train.csv', *(table for part in parts if (table := part/'labels.csv').exists())]

@@ -34,7 +34,7 @@ def estimate_hours(
 ) -> pd.DataFrame:  # one row per kind of work: stage, work, GFLOP (of one), times, hours
     "Estimate the hours of a run on the competition's images, by stage."
     every, share = _single_cells + _other_cells, (networks - 1)/networks if networks > 1 else 1
-    seen, step, fields = networks*share*trainings, 3*_cell_gflop, _images + _test_images
+    seen, step = networks*share*trainings, 3*_cell_gflop
     test_cells = _test_images*every/_images
     rows = [('1 segment', 'networks on images', _field_gflop*weights, _images),
             ('2 train', 'train on cells', step, _single_cells*epochs*seen),
@@ -121,10 +121,10 @@ def _check_options(owner, options):
         raise KaggleError(f"owner {owner!r}: expected the name in the URL of your Kaggle page")
     for name in ('parts', 'seeds'):
         if options[name] < 1: raise KaggleError(f"{name} {options[name]}: expected 1 or more")
-    for name in ('weights', 'attach'):
-        for ref in [options[name]]*bool(options[name]) if name == 'weights' else options[name]:
-            if not re.fullmatch(f'{_name}/{_name}', ref):
-                raise KaggleError(f"{name} {ref!r}: expected owner/slug, the end of the dataset's URL")
+    weights = [options['weights']] if options['weights'] else []
+    for name, ref in [('weights', w) for w in weights] + [('attach', a) for a in options['attach']]:
+        if not re.fullmatch(f'{_name}/{_name}', ref):
+            raise KaggleError(f"{name} {ref!r}: expected owner/slug, the end of the dataset's URL")
 
 def _own_kernels():
     "Return the folder with the notebooks: in the installed package, or in the repository."
