@@ -306,12 +306,15 @@ def kaggle_pull(name, out):
 @_owner_option
 @option('--parts', type=click.IntRange(1), default=5, help="parts of the training images, a kernel for each [5]")
 @option('--weights', default='', metavar='OWNER/SLUG', help="dataset with the organisers' segmentation network [none]")
-def kaggle_kernels(source, out, owner, parts, weights):
-    """Prepare the four Kaggle notebooks under your name.
+@option('--attach', multiple=True, metavar='OWNER/SLUG', help="further dataset, such as label maps; may be repeated")
+@option('--public', is_flag=True, help="also write notebook 1b, which gets public images by an attached index")
+@option('--seeds', type=click.IntRange(1), default=1, help="trainings, which notebook 4 averages [1]")
+def kaggle_kernels(source, out, owner, parts, weights, attach, public, seeds):
+    """Prepare the Kaggle notebooks under your name.
 
     Example: hpa_cells kaggle kernels --out kernels/ --owner me"""
     from hpa_cells.kernels import prepare_kernels
-    for path in prepare_kernels(source, out, owner, parts, weights): print(path)
+    for path in prepare_kernels(source, out, owner, parts, weights, attach, public, seeds): print(path)
 
 @kaggle.command('run')
 @_folder_argument
