@@ -85,7 +85,8 @@ def _named(given, folder):
     known = known_models[given]
     if known.kind == 'subcell':
         raise NetworkError(f"{given}: a training cannot start from SubCell, whose network is of another kind; use it "
-                           f"as it is (hpa_cells classify --model {given})")
+                           f"as it is (hpa_cells classify --model {given}), or train heads on its features (--features "
+                           f"{given})")
     if known.kind == 'segmentation':
         raise NetworkError(f"{given}: a network that segments cells, not one that classifies them; take another name "
                            "of `hpa_cells models list`")
