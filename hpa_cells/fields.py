@@ -279,14 +279,14 @@ def _correlations(field):
 
 def field_flags(
     field: np.ndarray,  # (4, H, W) uint8 or uint16
-) -> list:  # such as 'black', 'green is blank', 'uses 1/16 of its range', 'yellow repeats blue'; empty if normal
+) -> list:  # such as 'black', 'green is blank', 'yellow repeats blue', 'uses 1/16 of its range ...'; empty if normal
     "List the suspicious properties of a field."
     check_field(field)
     if not field.any(): return ['black']
     blank = [c.min() == c.max() for c in field]
     flags, correlations = [f'{c} is blank' for c, b in zip(channels, blank) if b], _correlations(field)
     unused = 16 - int(field.max()).bit_length() if field.dtype == np.uint16 else 0
-    if unused >= 4: flags.append(f'uses 1/{2**unused} of its range')
+    if unused >= 4: flags.append(f'uses 1/{2**unused} of its range, see --scale')
     for a, b in combinations(range(4), 2):
         if not (blank[a] or blank[b]) and correlations[a, b] > (0.7 if (a, b) == (2, 3) else 0.99):
             flags.append(f'{channels[b]} repeats {channels[a]}')

@@ -81,6 +81,7 @@ def everything(self: Run,
     told, serious = _compare_labels(labels, among)
     with self.locked():
         for line in told: self.say(line)
+        self._remember_all(train, test)
         for images, role in [(images, 'train') for images in train] + [(test, 'test')]:
             self._segment(images, segmenter, role)
             self._crop(images)

@@ -16,10 +16,8 @@ from pathlib import Path
 import pandas as pd
 from fastcore.basics import patch
 
-from .files import atomic_path, digest, file_hash, file_lock, is_url, progress_bar, sweep_temporaries
-from .fields import Fields
+from .files import atomic_path, file_hash, file_lock, is_url, sweep_temporaries
 from .inputs import Inputs
-from .sources import as_list
 from .settings import RunError, Settings, change_settings
 from . import __version__
 
@@ -57,7 +55,7 @@ class Run:
     ):
         self.folder, self.progress, self.device, self.map = Path(folder), progress, device, map
         self.trainer, self.budget, self._start, self._lock_depth = trainer, budget, time.monotonic(), 0
-        self._inputs, self._seen = None, set()
+        self._inputs, self._seen, self._bits = None, set(), {}
         if self.folder.is_file(): raise RunError(f"{folder} is a file; give a folder for the run")
         self.settings: Settings = _read_settings(self.folder/'settings.json', changes)
         for name in ('masks', 'cells', 'labels', 'models'): setattr(self, name, self.folder/name)
@@ -131,17 +129,6 @@ def _read_sources(self: Run):
         return dict(images=images, labels=labels)
     raise RunError(f"{path}: damaged; delete it and rerun the command")
 
-@patch
-def _remember(self: Run, images: Fields, role):
-    "Write a source of images to sources.json; role 'train', 'test' or 'other'."
-    path, kind = self.folder/'sources.json', 'url' if is_url(images.source) else 'folder'
-    if kind == 'folder' and not os.path.isdir(images.source): kind = 'zip'
-    known = self._read_sources()
-    now = dict(role=role, kind=kind, images=len(images), listing=digest(images.ids))
-    before = known['images'].get(images.source, {})
-    if role == 'other' and before: now['role'] = before.get('role', role)
-    if now != before: _write_json(path, known | dict(images=known['images'] | {images.source: now}))
-
 # %% ../nbs/57_run.ipynb #5700a0f1
 @patch
 def sources(self: Run,
@@ -150,19 +137,6 @@ def sources(self: Run,
     "Return the sources of images that the run has used."
     found = [(s.get('role'), path) for path, s in self._read_sources()['images'].items()]
     return [path for r in ('train', 'test', 'other') for kind, path in found if kind == r and role in (None, r)]
-
-@patch
-def _remember_labels(self: Run, paths, labels_digest):
-    "Write the label tables that are used to sources.json."
-    file = self.folder/'sources.json'
-    names, known = [_source_name(p) for p in as_list(paths)], self._read_sources()
-    now = dict(path=names[0] if len(names) == 1 else names, digest=labels_digest)
-    if known.get('labels') != now: _write_json(file, known | dict(labels=now))
-
-@patch
-def _label_digest(self: Run):
-    "Return the digest of the label table that was used last, or None."
-    return self._read_sources()['labels'].get('digest')
 
 # %% ../nbs/57_run.ipynb #9b199832
 @patch
@@ -310,29 +284,3 @@ def check_time(self: Run):
         self.say(f"stopped after {self.budget:.0f} s; rerun the same command to resume")
         raise OutOfTime(f"{self.folder}: the time limit of {self.budget:.0f} s is reached; "
                         "rerun the same command to resume")
-
-@patch
-def each(self: Run,
-    stage: str,  # name of the stage
-    source: str | Path,  # where the images are
-    function: Callable,  # task -> list of (kind, ID, text): notes; 'made' or 'same' for a success; 'read' with an entry
-    tasks: list,  # (number, Fields)
-) -> list:  # (ID, text) of all results 'made'
-    "Do the tasks of a stage, write their notes, and show progress."
-    made, read, noted = [], [], set(self.notes().ID)
-    results, start = self.map(function, tasks), time.monotonic()
-    fields_per_task = sum(len(images) for _, images in tasks)/max(len(tasks), 1)
-    bar = progress_bar(results, total=len(tasks)) if self.progress and tasks else results
-    try:
-        for n, notes in enumerate(bar, 1):
-            read += [entry for kind, _, entry in notes if kind == 'read']
-            if len(read) >= 64: self.inputs.add(read[:]), read.clear()      # those lost in a kill are read again
-            made += [(ID, text) for kind, ID, text in notes if kind == 'made']
-            for kind, ID, text in notes:
-                if kind in ('set aside', 'flag') or kind in ('made', 'same') and ID in noted:
-                    self._note(stage, source, kind, ID, text)
-            if bar is not results: bar.comment = f'{n*fields_per_task/(time.monotonic() - start):.1f} fields/s'
-            self.check_time()
-    finally: self.inputs.add(read)
-    self._tidy_notes()
-    return made

@@ -114,8 +114,9 @@ def infer(self: Run,
     "Write predictions.parquet and submission.csv; with `model`, -<model> is added to both names."
     images = self._open(source)
     self._check_infer(sample, images, model)
-    self.store()
+    self.check_cells(images)
     with self.locked():
+        self._remember(images, 'test')
         self._seen |= set(images.ids)
         self._infer(images, sample, model)
 
@@ -129,7 +130,7 @@ def classify(self: Run,
     images, segmenter = self._open(source), self._choose_segmenter()
     self._check_infer(sample, images, model)
     with self.locked():
-        self._segment(images, segmenter)
+        self._segment(images, segmenter, 'test')
         self._crop(images)
         self._infer(images, sample, model)
     return self.set_aside()
