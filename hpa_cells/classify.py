@@ -65,6 +65,7 @@ def _find_model(model):
 class _ImageRun(Run):
     "A run on images that are opened before."
     def _open(self, source):
+        self._scaled(source)
         check_clashes(self.inputs, source)
         self.records(), self.notes(), self.sources()      # damaged files are found before the work
         return source

@@ -90,6 +90,7 @@ def pseudo(self: Run,
     "Train models/pseudo-1 and so on, on single-label and pseudo-labelled cells."
     labels, _, store = self._labels(labels_csv)
     self._check_labels(labels_csv, labels)
+    self.check_cells()
     self._check_network(first=False)
     self._check_single()
     self._manual(store), self.records(), self.notes(), self._label_digest()

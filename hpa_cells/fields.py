@@ -117,8 +117,8 @@ def _full_range(image, bits, name):
     "Shift the values of a 16-bit image that uses only `bits` bits."
     if image.dtype == np.uint8 or bits == 16: return image
     if (top := image.max(initial=0)) >= 2**bits:
-        raise FieldError(f"{name}: has the value {top:,}, but its source uses {bits} bits; use a scale of "
-                         f"{int(top).bit_length()} bits or more, or 'type'")
+        raise FieldError(f"{name}: has the value {top:,}, but its source uses {bits} bits; use {int(top).bit_length()} "
+                         "or more")
     return np.left_shift(image, np.uint16(16 - bits))
 
 # %% ../nbs/05_fields.ipynb #b1750004
@@ -286,7 +286,7 @@ def field_flags(
     blank = [c.min() == c.max() for c in field]
     flags, correlations = [f'{c} is blank' for c, b in zip(channels, blank) if b], _correlations(field)
     unused = 16 - int(field.max()).bit_length() if field.dtype == np.uint16 else 0
-    if unused >= 4: flags.append(f'uses 1/{2**unused} of its range, see --scale')
+    if unused >= 4: flags.append(f'uses 1/{2**unused} of its range, see --bits')
     for a, b in combinations(range(4), 2):
         if not (blank[a] or blank[b]) and correlations[a, b] > (0.7 if (a, b) == (2, 3) else 0.99):
             flags.append(f'{channels[b]} repeats {channels[a]}')

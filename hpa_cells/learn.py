@@ -48,9 +48,11 @@ def _check_labels(self: Run, paths, labels):
     if not (labels.Label.map(len) == 1).any():
         raise RunError(f"{_name(paths)}: no image with cells has exactly one label; training starts from such "
                        "images, so add some")
+    groups = labels.group.mask(labels.group == '', labels.ID).nunique()
     for name, remedy in (('folds', 'use fewer folds, or 0 for none'), ('networks', 'use fewer networks')):
-        if 2 <= (n := getattr(self.settings, name)) > len(labels):
-            raise RunError(f"{name} is {n}, but {_name(paths)} has labels of {len(labels)} images with cells; {remedy}")
+        if 2 <= (n := getattr(self.settings, name)) > groups:
+            raise RunError(f"{name} is {n}, but {_name(paths)} has labels of {len(labels)} images with cells, in "
+                           f"{groups} groups; {remedy}")
 
 @patch
 def _folds(self: Run, labels, n):
@@ -296,6 +298,7 @@ def train(self: Run,
     "Train models/single on the cells of single-label images."
     labels, _, store = self._labels(labels_csv)
     self._check_labels(labels_csv, labels)
+    self.check_cells()
     self._check_network()
     self._manual(store), self.records(), self.notes(), self._label_digest()
     with self.locked(): return self._train(labels_csv)

@@ -57,11 +57,10 @@ def each(self: Run,
 # %% ../nbs/58_prepare.ipynb #5800b005
 @patch
 def _scaled(self: Run, images: Fields) -> Fields:
-    "Let the 16-bit files of a source use as many bits as the setting `scale` says, and return the source."
-    rule = self.settings.scale
-    if rule == 'auto': found = detect_bits(images, self._read_sources()['images'].get(images.source, {}))
-    else: found = dict(bits=16 if rule == 'type' else int(rule))
-    images.bits, self._bits[images.source] = found['bits'], dict(scale=rule, **found)
+    "Let the 16-bit files of a source use as many bits as the settings say, and return the source."
+    if self.settings.bits != 'auto': found = dict(bits=int(self.settings.bits))
+    else: found = detect_bits(images, self._read_sources()['images'].get(images.source, {}))
+    images.bits, self._bits[images.source] = found['bits'], found
     return images
 
 @patch

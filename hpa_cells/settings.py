@@ -26,8 +26,8 @@ class _CellSettings:
     method: str = _setting('auto', 'segment', "segmenter; auto: network if its weights are found, otherwise plain",
                            choices=('auto', 'plain', 'network'))
     weights: str = _setting('', 'segment', "folder with the weights of the segmentation network")
-    scale: str = _setting('type', 'segment', "bits that 16-bit files use; auto: detected for each source; type: all",
-                          choices=('type', 'auto', '8', '10', '12', '14'))
+    bits: str = _setting('16', 'segment', "bits that 16-bit image files use; auto: detected for each source",
+                         choices=('auto', '8', '10', '12', '14', '16'))
     crop_size: int = _setting(128, 'crop', "side of a crop, px", 16, 1024)
     margin: float = _setting(0.05, 'crop', "space around a cell, as a share of its longer side", 0, 1)
     background: bool = _setting(False, 'crop', "keep the pixels around a cell in its crop")
