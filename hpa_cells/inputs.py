@@ -31,11 +31,16 @@ def _hash(file, size, label):
 
 _versions = 'CRC', 'ETag', 'etag', 'md5Hash', 'mtime', 'LastModified', 'last_modified', 'updated', 'created'
 
+def _stamp_file(path):
+    "The same for a file in a folder; without pathlib, since a second start does little else."
+    try: found = os.stat(path)
+    except OSError as e: raise FieldError(f"{path}: {e.strerror}") from e
+    return [os.path.basename(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
 def _stamp(path, inside, name):
-    with _reading(label := _full_name(path, inside, name)):
-        if inside is None:
-            found = os.stat(label)
-            return [name, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+    "Name, size and version of a file."
+    if inside is None: return _stamp_file(f'{path}{os.sep}{name}')
+    with _reading(_full_name(path, inside, name)):
         if is_url(path):
             system, folder = connect(path)
             found = system.info(_full_name(folder, inside, name))
@@ -78,6 +83,7 @@ def _is_entry(entry):
             and isinstance(entry.get('digest'), str) and isinstance(entry.get('read'), int)
             and (entry['kind'] == 'map' or isinstance(entry.get('source'), str)))
 
+# %% ../nbs/24_inputs.ipynb #d24000e1
 class Inputs:
     "Digests of images and label maps, read again only where a file may have changed."
     def __init__(self,
@@ -85,6 +91,14 @@ class Inputs:
     ):
         self._journal = Journal(path)
         self._entries = {(e['kind'], e['ID']): e for e in self._journal.read() if _is_entry(e)}
+        self._path = Path(path)
+        self._size = self._size_on_disk()
+
+    def _size_on_disk(self): return self._path.stat().st_size if self._path.exists() else 0
+
+    def is_current(self) -> bool:
+        "Check that no other process has added entries since this one read or added any."
+        return self._size == self._size_on_disk()
 
     def known(self, kind: str, ID: str) -> dict | None:
         "Return the entry of an image ('field') or a label map ('map')."
@@ -98,6 +112,7 @@ class Inputs:
         if not entries: return
         self._entries |= {(e['kind'], e['ID']): e for e in entries}
         self._journal.append_all(entries)
+        self._size = self._size_on_disk()
 
     def has_left(self, ID: str) -> bool:
         "Check whether an image was forgotten and has not come back."

@@ -10,6 +10,7 @@ import csv, json, os, re, shutil, sys, time
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def locked(self: Run):
     self.folder.mkdir(parents=True, exist_ok=True)
     with nullcontext() if self._lock_depth else file_lock(self.folder/'.lock', self.folder):
         if not self._lock_depth:
-            self._inputs = None      # another process may have added to them before
+            if self._inputs and not self._inputs.is_current(): self._inputs = None      # another process added some
             for folder in (self.folder, self.masks, self.labels): folder.is_dir() and sweep_temporaries(folder)
             _repair_exchange(self.models)
             self._write_settings()
@@ -97,6 +98,7 @@ def locked(self: Run):
         try: yield
         finally: self._lock_depth -= 1
 
+@lru_cache
 def _installed_version(package):
     try: return version(package)
     except PackageNotFoundError: return None
