@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .files import HpaCellsError, atomic_path, digest
+from .images import _max_pixels
 from .fields import check_field
 
 # %% ../nbs/11_labelmaps.ipynb #83918fc8
@@ -228,6 +229,9 @@ def read_label_map(
 ) -> np.ndarray:  # label map (H, W) uint16
     "Read a label map and check its type."
     data = np.frombuffer(Path(path).read_bytes(), np.uint8)
+    png = len(data) > 24 and data[1:4].tobytes() == b'PNG'
+    if png and (pixels := int(np.prod(data[16:24].view('>u4').astype(float)))) > _max_pixels:
+        raise SegmentError(f"{path}: claims {pixels:,} pixels; the limit is {_max_pixels:,}")
     try: labels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     except cv2.error: labels = None
     if labels is None: raise SegmentError(f"{path}: not an image, or damaged; write it again")
