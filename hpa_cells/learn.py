@@ -206,8 +206,8 @@ def _make(self: Run, name, trainings, store, **more):
     _exchange(new, self.models/name)
 
 # %% ../nbs/59_learn.ipynb #5900a010
-_translated = ('recipe', 'start', 'features', 'balance', 'cap', 'floor', 'folds', 'networks', 'weigh_cut', 'weigh_dim',
-               'weigh_outlier')      # not arguments of `train_network`
+_translated = ('recipe', 'arch', 'start', 'body_rate', 'features', 'balance', 'cap', 'floor', 'folds', 'networks',
+               'weigh_cut', 'weigh_dim', 'weigh_outlier')      # not arguments of `train_network`, or not as they are
 
 @patch
 def _balance(self: Run):
@@ -220,10 +220,20 @@ def _first_weights(self: Run, number=0):
     "Return the model or the file of weights that the training of a network starts from, or None."
     from hpa_cells.models import model_folders
     from hpa_cells.resolve import resolve_model
-    found = resolve_model(self.settings.start) if self.settings.start and not self.settings.features else None
+    s = self.settings
+    name = s.start or 'none'
+    if name == 'auto': name = 'box' if s.arch == 'auto' else 'none'
+    found = resolve_model(name) if not s.features else None
     if not found or not found.path.is_dir(): return found
     folders = model_folders(found.path)
     return found if len(folders) == 1 else resolve_model(folders[(number or 0) % len(folders)])
+
+@patch
+def _of_start(self: Run, found):
+    "Return the backbone, and the rate of the body: settings that depend on what a training starts from."
+    s, whole = self.settings, found and found.kind != 'timm'
+    arch = s.arch if s.arch != 'auto' else found and found.arch or 'densenet121'
+    return dict(arch=arch, body_rate=s.body_rate if whole else 1.)
 
 @patch
 def _check_network(self: Run, first=True):
@@ -233,35 +243,38 @@ def _check_network(self: Run, first=True):
     from hpa_cells.train import _make_network
     s, made, found = self.settings, self._made('single'), self._first_weights() if first else None
     if s.features: return self._check_features()
-    _check_arch(s.arch)
+    arch = self._of_start(found)['arch']
+    _check_arch(arch)
     pick_device(self.device), self._balance()
-    if not found or (made.get('arch'), (made.get('made_from') or {}).get('start')) == (s.arch, found.sha256): return
+    if not found or (made.get('arch'), (made.get('made_from') or {}).get('start')) == (arch, found.sha256): return
     import torch
     class Crops: size = s.crop_size
-    with torch.random.fork_rng(devices=[]): _make_network(Crops, s.arch, found, None, None)
+    with torch.random.fork_rng(devices=[]): _make_network(Crops, arch, found, None, None)
 
 # %% ../nbs/59_learn.ipynb #5900a0f9
 @patch
 def _training(self: Run, cell_labels, cells, labels, start, number=None, **changes):
     "Return the function that trains a network, without its folder, and what the network is made from."
     s, valid, more = self.settings, self._valid_ids(labels, number), {}
-    options = {n: getattr(s, n) for n in stage_settings['train'] if n not in _translated} | changes
+    first = self._first_weights(number)
+    options = {n: getattr(s, n) for n in stage_settings['train'] if n not in _translated} | self._of_start(first)
+    options |= changes
     if number is not None:
         options['seed'], more = (s.seed + number) % 2**32, dict(unseen=digest(sorted(valid)))
         if s.folds < 2: cell_labels = cell_labels[~cell_labels.ID.isin(valid)].reset_index(drop=True)
     used = cell_labels.merge(cells[['ID', 'cell', 'made_from']], on=['ID', 'cell'], how='left')
     if number is not None: valid = valid & set(used.ID) or None
-    begin = self.models/start if start else self._first_weights(number)
-    first = self._made(start)['sha256'] if start else begin and begin.sha256
+    begin = self.models/start if start else first
+    weights = self._made(start)['sha256'] if start else begin and begin.sha256
     made_from = dict(
-        cells=table_digest(used[['ID', 'cell', 'made_from']]), start=first,
+        cells=table_digest(used[['ID', 'cell', 'made_from']]), start=weights,
         settings=drop_implied(options | dict(balance=s.balance, cap=s.cap, floor=s.floor)),
         labels=table_digest(used.drop(columns=['made_from', *box_columns], errors='ignore')),
         valid=digest(sorted((valid or set()) & set(used.ID))), **more)
     def train(store, folder):
         if s.features: from hpa_cells.head_run import train_on_features as train
         elif (train := self.trainer) is None: from hpa_cells.train import train_network as train
-        named = begin if start or not begin else s.start if begin.given == s.start else str(begin.path)
+        named = begin if start or not begin else begin.given if begin.given in (s.start, 'box') else str(begin.path)
         train(store, cell_labels, folder, start=named, valid_ids=valid, device=self.device,
               balance=self._balance(), progress=self.progress, after_epoch=self.check_time, **options)
     return train, made_from

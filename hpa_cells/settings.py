@@ -38,8 +38,9 @@ class _TrainSettings(_CellSettings):
     "Settings of the networks and their training."
     recipe: str = _setting('best', 'train', "set of defaults, see `hpa_cells recipes`",
                            choices=('best', 'plain', 'earlier'))
-    arch: str = _setting('densenet121', 'train', "backbone, by its name in timm")
-    start: str = _setting('', 'train', "model, run, file of weights or known model to start from")
+    arch: str = _setting('auto', 'train', "backbone, by its name in timm; auto: that of the start, else densenet121")
+    start: str = _setting('auto', 'train', "model, run, file of weights or known model to start from; auto: the model "
+                          "that comes with the package, unless a backbone is given; none: random weights")
     features: str = _setting('', 'train', "train heads on features: a table of features, or a model that computes them")
     loss: str = _setting('focal', 'train', "training loss", choices=('focal', 'winner', 'lovasz', 'hardlog'))
     schedule: str = _setting('one-cycle', 'train', "learning rate schedule; winner: steps, as the winner of 2018 used",
@@ -47,6 +48,8 @@ class _TrainSettings(_CellSettings):
     epochs: int = _setting(10, 'train', "epochs on single-label cells", 1, 100_000)
     batch_size: int = _setting(32, 'train', "cells per batch", 2, 100_000)
     lr: float = _setting(1e-3, 'train', "maximum learning rate", 1e-9, 10)
+    body_rate: float = _setting(0.3, 'train', "learning rate of the body relative to the head's, if the start is a "
+                                "classifier of cells", 0, 1)
     warmup: float = _setting(0.25, 'train', "share of a one-cycle training with a rising learning rate", 0, 0.9)
     ema: float = _setting(0., 'train', "decay of the moving average of the weights, which is the model; 0: none",
                           0, 0.99999)
@@ -120,10 +123,11 @@ def _checked(setting, value):
 # %% ../nbs/56_settings.ipynb #5600a001
 added_settings: dict = dict(      # newer settings: the values that older versions implied
     warmup=0.25, ema=0., rotate=False, scale=0., blur=0., brightness=0., gamma=0., noise=0., balance='cap',
-    weigh_cut=0., weigh_dim=0., weigh_outlier=0., features='', networks=1, each_label=True, negative=0.)
+    weigh_cut=0., weigh_dim=0., weigh_outlier=0., features='', networks=1, each_label=True, negative=0., body_rate=1.)
+_scratch = added_settings | dict(start='none')
 recipes: dict[str, dict] = dict(      # name -> settings that differ from `best`
-    best={}, plain=added_settings | dict(shown=0., each_label=False, soft=False, rounds=1, image_weight=0.),
-    earlier=added_settings | dict(soft=False, rounds=1))
+    best={}, plain=_scratch | dict(shown=0., each_label=False, soft=False, rounds=1, image_weight=0.),
+    earlier=_scratch | dict(soft=False, rounds=1))
 
 # %% ../nbs/56_settings.ipynb #41e983dc
 def make_settings(
