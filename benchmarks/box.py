@@ -157,7 +157,7 @@ def follow(mean, net, step):
 
 
 def new_net(args):
-    net = CellNet(args.arch, hidden=256, dropout=0.3)
+    net = CellNet(args.arch, hidden=256, dropout=0.3, input_size=args.size)
     return net.to(memory_format=torch.channels_last)
 
 
