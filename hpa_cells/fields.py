@@ -178,18 +178,20 @@ class Fields:
         "Return only some of the fields."
         return Fields(self._path, self._inside, {ID: self._names_of(ID) for ID in ids}, self._missing, self.bits)
 
-    def fetched(self, ID: str) -> 'Fields':
-        "Return one field; its files are in memory if they come from a URL, so that they are fetched only once."
-        one = self.subset([ID])
-        if is_url(self._path): one._fetched = {name: self._call(_read_bytes, name) for name in self.files(ID).values()}
-        return one
-
     def _names_of(self, ID):
         if ID not in self: raise FieldError(f"{self.source}: no field {ID!r}")
         return self._names[ID]
 
     def _call(self, f, name):
         with _open_member(self._path, self._inside, name, self._fetched.get(name)) as opened: return f(*opened)
+
+# %% ../nbs/05_fields.ipynb #2a58f8bf
+@patch
+def fetched(self: Fields, ID: str) -> Fields:
+    "Return one field; its files are in memory if they come from a URL, so that they are fetched only once."
+    one = self.subset([ID])
+    if is_url(self._path): one._fetched = {name: self._call(_read_bytes, name) for name in self.files(ID).values()}
+    return one
 
 # %% ../nbs/05_fields.ipynb #1d500002
 def _check_ids(source, ids):
