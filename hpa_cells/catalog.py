@@ -108,8 +108,8 @@ _backbones = ('densenet121.ra_in1k', 'resnet10t.c3_in1k', 'resnet50.a1_in1k', 'c
 _box = KnownModel(
     'box', 'model that comes with the package', 'box',
     (ModelFile('', 'weights.safetensors'), ModelFile('', 'model.json')), 'our 19', 'red, green, blue, yellow',
-    'as 2018', None, 0.08, 'Apache-2.0', 'CITATION.cff of this package',
-    'trained by the authors; see its model.json')
+    'as 2018', 64, 0.08, 'Apache-2.0', 'CITATION.cff of this package',
+    'trained by the authors on simulated cells; see its model.json', 'test_resnet')
 known_models: dict[str, KnownModel] = {m.name: m for m in (
     _box, *map(_winner, range(5)), *map(_backbone, _backbones), *map(_subcell, _parts),
     _segmenter('nuclei', 'dpn_unet_nuclei_v1.pth', 'blue, three times'),
