@@ -119,7 +119,7 @@ def attached_models(
 
 # %% ../nbs/76_environment.ipynb #76100020
 def _fitting_arch(found, crop_size, arch):
-    "The backbone with which a training on crops of this size can start from a model; None if it cannot."
+    "The backbone of a training on crops of this size that starts from a model; None if it cannot start from it."
     import timm
     from hpa_cells.network import CellNet
     if found.kind != 'timm':
@@ -139,8 +139,9 @@ def find_start(
     "Find what a training can start from among the attached inputs, and print it."
     for found in attached_models(places):
         fits = _fitting_arch(found, crop_size, arch)
-        where = '' if found.kind == 'box' else f", {found.path}"
+        where = f", {found.path}"
         if fits:
+            if found.kind == 'box': where = f"; with start = 'none', {arch} starts from random weights instead"
             print(f"training starts from {_kinds[found.kind]} ({fits}){where}")
             return dict(start=str(found.given), arch=fits)
         print(f"not used: {found.path}, which does not fit {arch} with crops of {crop_size} px")
@@ -193,6 +194,8 @@ def prepare_test(
     from hpa_cells.resolve import resolve_model
     if trained := find_trained(places):
         _same_settings(trained)
+        if Run(trained[0], progress=False).settings.method == 'network' and options.get('method') == 'plain':
+            raise KaggleError("the organisers' network segmented the training images; attach its weights here as well")
         run = Run(bring(places, trained[0]), **options)
         models = [resolve_model(folder).path for folder in trained]
         for path in models: print(f"model: {path}")
