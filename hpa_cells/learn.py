@@ -235,6 +235,7 @@ def _of_start(self: Run, found):
     arch = s.arch if s.arch != 'auto' else found and found.arch or 'densenet121'
     return dict(arch=arch, body_rate=s.body_rate if whole else 1.)
 
+# %% ../nbs/59_learn.ipynb #5900a02c
 @patch
 def _check_network(self: Run, first=True):
     "Raise an error if the network cannot be made, its first weights do not fit, or the device is missing."
