@@ -123,7 +123,7 @@ def _take_source(self: Run, images, role):
 @patch
 def _choose_segmenter(self: Run, segmenter=None):
     "Return a segmenter, or its name and weights; its identity; and the images in a task."
-    named = self.settings.method, self.settings.weights or None
+    named = self.settings.method, self.settings.weights or None, self.settings.precision
     found = segmenter or get_segmenter(*named)
     return segmenter or named, segmenter_identity(found), 8 if hasattr(found, 'many') else 1
 

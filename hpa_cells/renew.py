@@ -26,7 +26,7 @@ from . import __version__
 
 # %% ../nbs/25_renew.ipynb #d25000a2
 @lru_cache(1)
-def _named_segmenter(name, weights, identity): return get_segmenter(name, weights)      # loads a network only once
+def _named_segmenter(*named): return get_segmenter(*named[:-1])      # without its identity; a network is loaded once
 
 def _is_foreign(origin):
     "Tell whether a label map was made elsewhere; an imported one has an origin, but no image in it."

@@ -92,6 +92,7 @@ class NetworkSegmenter(_Segmenter):
     weights: str | Path  # folder with the weights, under their published names
     scale: float = 0.25  # size of the network's input relative to the image; 0.25 at full size, 1 for 512 px images
     device: str = 'auto'  # 'auto' (a GPU if available), 'cpu', 'cuda' ...
+    precision: str = 'auto'  # 'auto': 16 bits where the device is fast with them; or 'float32'
     nets: dict | None = _setting(default=None, init=False, repr=False, compare=False)  # the networks, once loaded
 
     def many(
@@ -100,11 +101,8 @@ class NetworkSegmenter(_Segmenter):
         batch_size: int = 8,  # images per batch
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # cells and nuclei of each image, in order
         "Segment many images in batches."
-        from hpa_cells.checkpoints import find_weights
-        from hpa_cells.unet import load_unet, predict_unet, prepare_unet, unet_images
-        if self.nets is None:
-            files = find_weights(self.weights)
-            self.nets = {name: prepare_unet(load_unet(path), self.device) for name, path in files.items()}
+        from hpa_cells.unet import predict_unet, unet_images
+        if self.nets is None: self._load()
         fields = iter(fields)
         while batch := [f for _, f in zip(range(batch_size), fields)]:
             for field in batch: check_field(field, SegmentError)
@@ -112,15 +110,24 @@ class NetworkSegmenter(_Segmenter):
             output = (predict_unet(net, [x[name] for x in images]) for name, net in self.nets.items())
             for field, nuclei, cells in zip(batch, *output): yield network_label_maps(nuclei, cells, field.shape[1:])
 
+    def _load(self):
+        import torch
+        from hpa_cells.checkpoints import find_weights
+        from hpa_cells.unet import load_unet, prepare_unet
+        dtype = None if self.precision == 'auto' else getattr(torch, self.precision)
+        files = find_weights(self.weights)
+        self.nets = {name: prepare_unet(load_unet(path), self.device, dtype) for name, path in files.items()}
+
     def _segment(self, field): return next(self.many([field]))
 
     @property
     def identity(self) -> str:
-        "Name of the method, a digest of the weights, and the scale, for the origin of a label map."
+        "Name of the method, a digest of the weights, the scale, and a chosen precision: the origin of a label map."
         from hpa_cells.checkpoints import find_weights
         weights = {name: _content(path, os.stat(path).st_mtime_ns) for name, path in find_weights(self.weights).items()}
-        return f'network-1-{digest(weights)[:12]}-{self.scale:g}'
+        return f'network-1-{digest(weights)[:12]}-{self.scale:g}' + ('' if self.precision == 'auto' else '-float32')
 
+# %% ../nbs/14_segment.ipynb #c1400044
 @lru_cache(8)
 def _content(path, changed): return file_hash(path)
 
@@ -164,6 +171,7 @@ def _adapted(model):
 def get_segmenter(
     name: str | object = 'auto',  # 'plain', 'network', 'auto' (the network if its weights exist), or an object
     weights: str | Path | None = None,  # folder with the network's weights; None: the folder in HPA_CELLS_WEIGHTS
+    precision: str = 'auto',  # of the network: 'auto', or 'float32'
 ) -> object:  # a callable: image (4, H, W) -> cells, nuclei
     "Return the segmenter of this name, or an adapter for this object."
     if not isinstance(name, str): return _adapted(name)
@@ -178,7 +186,7 @@ def get_segmenter(
         raise SegmentError("segmenter 'network' needs weights: set weights=FOLDER or the environment variable "
                            f"HPA_CELLS_WEIGHTS, or use 'plain'; {advice}")
     if not Path(weights).is_dir(): raise SegmentError(f"weights: {weights} is not a folder; {advice}")
-    return NetworkSegmenter(weights)
+    return NetworkSegmenter(weights, precision=precision)
 
 # %% ../nbs/14_segment.ipynb #c1400032
 def segmenter_identity(

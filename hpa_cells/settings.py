@@ -26,6 +26,8 @@ class _CellSettings:
     method: str = _setting('auto', 'segment', "segmenter; auto: network if its weights are found, otherwise plain",
                            choices=('auto', 'plain', 'network'))
     weights: str = _setting('', 'segment', "folder with the weights of the segmentation network")
+    precision: str = _setting('auto', 'segment', "numbers in the segmentation network; auto: 16 bits where the device "
+                              "is fast with them", choices=('auto', 'float32'))
     bits: str = _setting('16', 'segment', "bits that 16-bit image files use; auto: detected for each source",
                          choices=('auto', '8', '10', '12', '14', '16'))
     crop_size: int = _setting(128, 'crop', "side of a crop, px", 16, 1024)
