@@ -398,11 +398,27 @@ def fold_predictions(args, seed, folds, labels, cells, store, folder, name, star
         unseen = cells.ID.isin(set(labels.ID[folds == k]))
         model = folder/f'{name.replace(" ", "-")}-{args.real_epochs}-{seed}-{k}'
         train_network(store, cells[~unseen], model, arch=args.arch, epochs=args.real_epochs, batch_size=args.batch,
-                      lr=args.lr*(0.5 if start else 1), hidden=args.hidden, dropout=args.dropout, seed=seed,
-                      device=args.device, start=start, brightness=0.2, progress=False)
+                      lr=args.real_lr or args.lr*(0.5 if start else 1), hidden=args.hidden,
+                      dropout=None if start else args.dropout, body_rate=args.body_rate if start else 1, seed=seed,
+                      device=args.device, start=start, rotate=True, scale=0.2, brightness=0.2, progress=False)
         tables.append(predict_cells(model, store, np.flatnonzero(unseen), batch_size=256, device=args.device,
                                     progress=False))
     return undo_focal(pd.concat(tables, ignore_index=True))
+
+
+def in_order(p, order, how='mean'):
+    "Return the scores of images (N, 19) in the order of their IDs."
+    return image_scores(p, how).set_index('ID').loc[order, probability_columns].to_numpy()
+
+
+def with_start(start, p, store, order, args):
+    "Return the scores of the start without training, and of the mean of its predictions and those after training."
+    alone = predict_cells(start, store, batch_size=256, device=args.device, progress=False)
+    both = p.merge(alone, on=['ID', 'cell'], suffixes=('', '_alone'), validate='one_to_one')
+    both[probability_columns] = (both[probability_columns].to_numpy()
+                                 + both[[f'{c}_alone' for c in probability_columns]].to_numpy())/2
+    return {'start, no training, mean of the cells': in_order(alone, order),
+            'mean of start and trained, mean of the cells': in_order(both, order)}
 
 
 def real(args):
@@ -413,7 +429,8 @@ def real(args):
     sets, truth = dict(zip(labels.ID, labels.Label)), labels_to_targets(labels.Label.tolist())
     cells = store.table(['ID', 'cell'])
     cells = cells.assign(Label=pd.Series([sets[i] for i in cells.ID], dtype=object), source='image')
-    starts = {'from scratch': None} | ({'from simulated cells': Path(args.start)} if args.start else {})
+    starts = {} if args.only_start else {'from scratch': None}
+    if args.start: starts['from simulated cells'] = Path(args.start)
     rows = []
     for seed in range(args.seed, args.seed + args.seeds):
         folds = make_folds(labels.Label, seed=seed)
@@ -423,8 +440,8 @@ def real(args):
         for name, start in starts.items():
             p = fold_predictions(args, seed, folds, labels, cells, store, folder, name, start)
             for how in ('mean', 'max', 'noisy-or'):
-                images = image_scores(p, how).set_index('ID').loc[labels.ID[order], probability_columns]
-                scores[f'{name}, {how} of the cells'] = images.to_numpy()
+                scores[f'{name}, {how} of the cells'] = in_order(p, labels.ID[order], how)
+            if start: scores |= with_start(start, p, store, labels.ID[order], args)
         rows += [dict(seed=seed, name=name, macro=m, micro=n)
                  for name, p in scores.items() for m, n in [image_ap(p, truth[order])]]
     table = pd.DataFrame(rows).groupby('name', sort=False)[['macro', 'micro']].agg(['mean', 'std']).fillna(0)
@@ -463,6 +480,10 @@ def main():
     add('--real', default=None, help='folder with fields512/: use real images')
     add('--start', default=None, help='with --real: folder of a model from simulated cells, to start from as well')
     add('--real-epochs', type=int, default=12, help='epochs with --real')
+    add('--real-lr', type=float, default=None,
+        help='with --real: largest learning rate; default: --lr, half after a start')
+    add('--body-rate', type=float, default=1, help='with --start: learning rate of the body relative to the head')
+    add('--only-start', action='store_true', help='with --start: no training from scratch')
     args = parser.parse_args()
     if args.quick:
         args.seeds, args.fields, args.test_fields, args.least, args.epochs, args.more = 1, 60, 30, 3, 1, 1
