@@ -41,8 +41,8 @@ def open_images(self: Run,
     role: str | None = None,  # 'train', 'test' or 'other'; default: all
 ) -> tuple[JoinedFields, str]:  # the images, and a sentence about sources that are gone, '' if there are none
     "Open the images of the run."
-    if given: return JoinedFields([open_fields(source) for source in as_list(given)]), ''
-    found, gone = open_sources(sources := self.sources(role))
+    if given: return JoinedFields([self._scaled(open_fields(source)) for source in as_list(given)]), ''
+    found, gone = open_sources(sources := self.sources(role), self._scaled)
     if not sources: return found, f"{self.folder} does not say where its images are; give their folder: --images DIR"
     told = '; '.join(f"{path} ({reason.removeprefix(f'{path}: ')})" for path, reason in gone.items())
     return found, told and f"images are no longer in {told}; give their folder: --images DIR"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from fastcore.basics import noop
 
 from .files import HpaCellsError, digest
 from .tables import TableError, read_csv, read_metadata, read_parquet, write_parquet
@@ -80,11 +81,12 @@ class JoinedFields:
 
 def open_sources(
     paths: str | Path | Iterable,  # folders, zips and URLs
+    change: Callable = noop,  # called with each opened source, such as to set its bits; returns it
 ) -> tuple[JoinedFields, dict]:  # the images, and the sources that cannot be opened: path -> reason
     "Open several sources as one."
     found, gone = [], {}
     for path in as_list(paths):
-        try: found.append(open_fields(path))
+        try: found.append(change(open_fields(path)))
         except (HpaCellsError, OSError) as e: gone[str(path)] = str(e)
     return JoinedFields(found), gone
 

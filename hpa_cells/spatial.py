@@ -145,7 +145,8 @@ def export_spatialdata(
 # %% ../nbs/89_spatial.ipynb #a8900018
 def _images_of_run(folder, cells):
     "Return the images that a run has used, and the IDs of the images with cells in the table."
-    fields, gone = open_sources(Run(folder, progress=False).sources())
+    run = Run(folder, progress=False)
+    fields, gone = open_sources(run.sources(), run._scaled)
     if gone or not len(fields):
         reasons = '; '.join(gone.values()) or 'sources.json names none'
         raise ExportError(f"{folder}: the images of this run are not found ({reasons}); give `images`, the folder or "
