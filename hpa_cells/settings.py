@@ -40,7 +40,7 @@ class _TrainSettings(_CellSettings):
     "Settings of the networks and their training."
     recipe: str = _setting('best', 'train', "set of defaults, see `hpa_cells recipes`",
                            choices=('best', 'plain', 'earlier'))
-    arch: str = _setting('auto', 'train', "backbone, by its name in timm; auto: that of the start, else densenet121")
+    arch: str = _setting('auto', 'train', "backbone, by its name in timm; auto: as the start, or densenet121")
     start: str = _setting('auto', 'train', "model, run, file of weights or known model to start from; auto: the model "
                           "that comes with the package, unless a backbone is given; none: random weights")
     features: str = _setting('', 'train', "train heads on features: a table of features, or a model that computes them")
@@ -74,7 +74,7 @@ class _DataSettings(_TrainSettings):
     weigh_dim: float = _setting(0., 'train', "cells with a green brightness below this count less; 0: off", 0, 1)
     weigh_outlier: float = _setting(0., 'train', "cells that differ by more than this from others of their image count "
                                     "less; 0: off", 0, 100)
-    networks: int = _setting(3, 'train', "networks, each trained without its part of the images; they are averaged",
+    networks: int = _setting(1, 'train', "networks, each trained without its part of the images; they are averaged",
                              1, 100)
     folds: int = _setting(5, 'train', "one image in this many is kept for validation; 0: none; several networks "
                           "validate on the parts that they are not trained on", 0, 100)
@@ -89,7 +89,7 @@ class Settings(_DataSettings):
                             "0: use the probabilities unchanged", 0, 0.99)
     each_label: bool = _setting(True, 'pseudo', "give each label of an image at least to its most probable cell")
     soft: bool = _setting(True, 'pseudo', "train on probabilities instead of labels for cells of multi-label images")
-    rounds: int = _setting(2, 'pseudo', "rounds of pseudo-labels; from the second on, training uses probabilities for "
+    rounds: int = _setting(3, 'pseudo', "rounds of pseudo-labels; from the second on, training uses probabilities for "
                            "all cells", 1, 100)
     pseudo_epochs: int = _setting(5, 'pseudo', "epochs of each round", 1, 100_000)
     tta: bool = _setting(True, 'infer', "average over flips and turns at prediction")
