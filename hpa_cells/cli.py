@@ -199,7 +199,7 @@ for _add in setting_options('segment', 'crop', 'infer', 'submit'): _add(classify
 # %% ../nbs/99_cli.ipynb #90000042
 @app.group(cls=Group)
 def models():
-    "List published models, download them, and write models for other programs."
+    "List, download and export models."
 
 @models.command('list')
 @path_option('--out', metavar='DIR', help="folder with downloaded models [HPA_CELLS_MODELS, or the user's cache]")
