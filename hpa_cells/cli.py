@@ -232,7 +232,7 @@ def models_get(name, out):
 @option('--to', default='onnx', help="format [onnx]")
 @option('--size', type=int, help="side of the crops, px [as in the model's training]")
 def models_export(model, out, to, size):
-    """Write a model (a run, a model's folder, a file of weights) for programs without torch.
+    """Write a model for other programs.
 
     Example: hpa_cells models export run/ --to onnx --out model.onnx"""
     from hpa_cells.onnx import export_model

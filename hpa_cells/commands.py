@@ -90,7 +90,9 @@ def masks_group():
 @quiet_option
 @click.pass_context
 def masks_import(ctx, source, out, nuclei, images, replace, quiet):
-    """Import label maps (npz, PNG, TIFF, COCO, GeoJSON) from a folder, a zip or a file.
+    """Import label maps that were made elsewhere.
+
+    From npz, PNG, TIFF, COCO or GeoJSON; a folder, a zip or a file.
 
     Example: hpa_cells masks import hpa_cell_mask/ --nuclei hpa_nuclei_mask/ --images train/ --out run/"""
     from hpa_cells.masks import import_masks
