@@ -10,14 +10,13 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter, process_time
 
 os.environ.setdefault('OMP_WAIT_POLICY', 'passive')  # as the command sets it: waiting threads do not spin
 
 import numpy as np
 import onnxruntime
 import torch
-from common import machine
+from common import machine, take_turns
 from hpa_cells.network import CellNet
 from hpa_cells.onnx import OnnxNet, export_onnx, export_unet_onnx
 from hpa_cells.unet import DPNUNet, predict_unet, prepare_unet
@@ -25,21 +24,9 @@ from hpa_cells.unet import DPNUNet, predict_unet, prepare_unet
 threads, batch = int(os.environ.get('OMP_NUM_THREADS', 2)), 32
 
 
-def take_turns(functions, rounds=5):
-    "The shortest wall and processor seconds of each function by name."
-    for f in functions.values(): f()
-    times = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, f in functions.items():
-            start = perf_counter(), process_time()
-            f()
-            times[name].append((perf_counter() - start[0], process_time() - start[1]))
-    return {name: tuple(map(min, zip(*ts))) for name, ts in times.items()}
-
-
 def report(what, functions):
     results = {name: np.asarray(f()) for name, f in functions.items()}
-    (wall_t, cpu_t), (wall_o, cpu_o) = take_turns(functions).values()
+    (wall_t, cpu_t), (wall_o, cpu_o) = take_turns(functions, rounds=5).values()
     a, b = results.values()
     print(f'| {what} | {wall_t:.3f} | {wall_o:.3f} | {wall_t/wall_o:.2f} | {cpu_t:.3f} | {cpu_o:.3f} | {cpu_t/cpu_o:.2f} | '
           f'{np.abs(a - b).max():.1e} |', flush=True)

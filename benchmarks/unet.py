@@ -6,11 +6,10 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from time import perf_counter, process_time
 
 import numpy as np
 import torch
-from common import machine
+from common import machine, take_turns
 from hpa_cells.simulate import simulate_field
 from hpa_cells.unet import DPNUNet, load_unet, predict_unet, prepare_unet, unet_images
 
@@ -37,18 +36,6 @@ def image(size): return unet_images(simulate_field(size, seed=0).field)['cells']
 def normalised(im):
     mean = torch.tensor([124, 117, 104.]).view(3, 1, 1)/255
     return ((torch.from_numpy(im) - mean)*(0.0167*255))[None]
-
-
-def take_turns(functions, rounds=8):
-    "The shortest wall and processor seconds of each function by name: what others do on the machine only adds to them."
-    for f in functions.values(): f()
-    times = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, f in functions.items():
-            start = perf_counter(), process_time()
-            f()
-            times[name].append((perf_counter()-start[0], process_time()-start[1]))
-    return {name: tuple(map(min, zip(*ts))) for name, ts in times.items()}
 
 
 @torch.no_grad()
