@@ -15,10 +15,9 @@ import numpy as np
 import pandas as pd
 
 from .classes import class_names
-from .fields import Fields, open_fields
+from .fields import Fields
 from .dataset import probability_columns
-from .sources import open_sources
-from .run import Run
+from .report import Run
 from .cell_table import ExportError, _export_each
 from .outlines import _check_present, cell_polygons
 from .export import _annotate, _label_maps, _read_run_cells, _stains
@@ -143,20 +142,18 @@ def export_spatialdata(
     return report
 
 # %% ../nbs/89_spatial.ipynb #a8900018
-def _images_of_run(folder, cells):
-    "Return the images that a run has used, and the IDs of the images with cells in the table."
-    run = Run(folder, progress=False)
-    fields, gone = open_sources(run.sources(), run._scaled)
-    if gone or not len(fields):
-        reasons = '; '.join(gone.values()) or 'sources.json names none'
-        raise ExportError(f"{folder}: the images of this run are not found ({reasons}); give `images`, the folder or "
-                          "zip that holds them")
-    return fields, list(cells['ID'].unique())
+def _images_of_run(folder, given):
+    "Open the images that a run has used, or the given ones."
+    fields, gone = Run(folder, progress=False).open_images(given)
+    if gone:
+        raise ExportError(f"{folder}: the images of this run are not found ({gone}); give `images`, the folder or zip "
+                          "that holds them")
+    return fields
 
 def export_run_spatialdata(
     folder: str | Path,  # folder of the run
     out: str | Path,  # store to write, *.zarr
-    images: str | Path | None = None,  # folder, zip or URL: only these images; default: all images with a prediction
+    images: str | Path | list | None = None,  # folders, zips or URLs: only these; default: images with a prediction
     all_cells: bool = False,  # also export cells without a prediction
     progress: bool = True,  # show a progress bar
     **options,  # pixel_size, levels and simplify of `export_spatialdata`
@@ -164,6 +161,7 @@ def export_run_spatialdata(
     "Export a run as one SpatialData store."
     if unknown := set(options) - {'pixel_size', 'levels', 'simplify'}:
         raise ExportError(f"spatialdata has no option {min(unknown)}; it has pixel_size, levels, simplify")
-    cells = _read_run_cells(Path(folder), all_cells)
-    fields, ids = _images_of_run(folder, cells) if images is None else (open_fields(images), None)
-    return export_spatialdata(out, fields, Path(folder)/'masks', cells, ids, progress=progress, **options)
+    folder = Path(folder)
+    cells, fields = _read_run_cells(folder, all_cells), _images_of_run(folder, images)
+    ids = None if images else list(cells['ID'].unique())
+    return export_spatialdata(out, fields, folder/'masks', cells, ids, progress=progress, **options)
