@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import torch
 from common import machine
-from sklearn.metrics import average_precision_score
 from torch.nn import functional as F
 
 from hpa_cells.augment import add_noise, blur_channels, change_brightness, change_gamma, rotate_and_scale, spread
@@ -26,8 +25,11 @@ from hpa_cells.crop import crop_cells, measure_cells
 from hpa_cells.fields import open_fields
 from hpa_cells.files import atomic_path
 from hpa_cells.labelmaps import match_cells
+from hpa_cells.loss import focal_loss
 from hpa_cells.models import save_network
 from hpa_cells.network import CellNet
+from hpa_cells.predict import _mean_probability, _ways
+from hpa_cells.recorder import class_average_precision
 from hpa_cells.segment import get_segmenter
 from hpa_cells.shapes import draw_label_sets
 from hpa_cells.simulate import simulate_field
@@ -141,12 +143,6 @@ def vary(crops, size):
     return crops*(torch.linspace(0, 1, size) >= edge)
 
 
-def focal(logits, targets, gamma=1):
-    "Return the focal loss, summed over classes."
-    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction='none')
-    return ((1 - torch.exp(-loss))**gamma*loss).sum(1).mean()
-
-
 def follow(mean, net, step):
     "Move the mean of the weights towards the weights."
     decay = min(0.998, step/(step + 10))
@@ -179,7 +175,7 @@ def train(cells, args, seed, path):
         torch.manual_seed(seed*1_000_000 + step)
         rows = np.random.default_rng([seed, step]).choice(len(chances), args.batch, p=chances)
         crops = vary(cells.read(rows), args.size).contiguous(memory_format=torch.channels_last)
-        loss = focal(net.train()(crops), torch.from_numpy(cells.targets[rows]))
+        loss = focal_loss(net.train()(crops), torch.from_numpy(cells.targets[rows]), gamma=1)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1)
@@ -210,15 +206,12 @@ def shift_to_atlas(net, cells):
 @torch.inference_mode()
 def predict(net, crops):
     "Return probabilities (N, 19), the mean over eight flips and turns."
-    views = [torch.rot90(v, k, (2, 3)) for k in range(4) for v in (crops, crops.flip(3))]
-    return sum(torch.cat([net(b.contiguous(memory_format=torch.channels_last)).sigmoid() for b in view.split(128)])
-               for view in views).numpy()/8
+    return torch.cat([_mean_probability([net], part, _ways[True]) for part in crops.split(128)]).numpy()
 
 
 def precision(truth, p):
     "Return average precision by class (nan without positives), and of all classes together."
-    by_class = [average_precision_score(t, q) if t.any() else np.nan for t, q in zip(truth.T, p.T)]
-    return np.array(by_class), average_precision_score(truth.ravel(), p.ravel())
+    return class_average_precision(p, truth), class_average_precision(np.ravel(p)[:, None], np.ravel(truth)[:, None])[0]
 
 
 def read_real(folder, size):
